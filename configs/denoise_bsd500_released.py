@@ -1,0 +1,19 @@
+"""Grey denoising on BSD500 with the numbers of the authors' released code where they differ from the paper.
+
+Command:  python search.py denoise_bsd500_released --data.root BSDS500 --workdir runs/denoise_bsd500_released
+Hardware: one GPU
+Expect:   not run at full length by us yet. Differs from denoise_bsd500 in width factors (1, 1.5, 2), lambda 0.5 while
+          searching, training steps (600k)
+"""
+
+from hinas_jax.config import Config, DataConfig, LossConfig, SearchConfig, TaskConfig, TrainConfig
+from hinas_jax.space.search_space import SearchSpace
+
+config = Config(
+    task=TaskConfig(name="denoise", sigmas=(30.0, 50.0, 70.0), channels=1),
+    data=DataConfig(root="data/BSDS500", validation_fraction=0.02),
+    space=SearchSpace(layers=3, nodes=4, base_width=10, width_factors=(1, 1.5, 2)),
+    loss=LossConfig(ssim_weight=0.5),
+    search=SearchConfig(epochs=100, batch_size=8, patch=64),
+    train=TrainConfig(steps=600_000, batch_size=24, patch=64),
+)

@@ -1,0 +1,20 @@
+"""Super-resolution x4 on DIV2K with the paper's settings (sections 3 and 4.1).
+
+Command:  python search.py sr_div2k_x4 --data.root DIV2K --workdir runs/sr_div2k_x4
+          python train.py sr_div2k_x4 --data.root DIV2K --workdir runs/sr_div2k_x4_train \\
+              --architecture runs/sr_div2k_x4/architecture.json
+          (DIV2K is any folder of the 800 high-resolution pictures; --data.root tfds:div2k reads them through TFDS)
+Hardware: one GPU; the paper needed 3.5 hours on a GTX 1080 Ti for the search
+Expect:   not run at full length by us yet; docs/results.md tells a short x2 run on 2 CPU cores with other pictures
+"""
+
+from hinas_jax.config import Config, DataConfig, SearchConfig, TaskConfig, TrainConfig
+from hinas_jax.space.search_space import SearchSpace
+
+config = Config(
+    task=TaskConfig(name="super_resolve", scale=4, channels=3),
+    data=DataConfig(root="data/DIV2K", validation_fraction=0.02),
+    space=SearchSpace(layers=2, nodes=3, base_width=8, width_factors=(1, 2, 4)),
+    search=SearchConfig(epochs=100, batch_size=24, patch=64),
+    train=TrainConfig(steps=600_000, batch_size=24, patch=64),
+)

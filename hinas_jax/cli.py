@@ -1,0 +1,254 @@
+"""The command line `hinas`: reads arguments and configs, calls the library, and tells mistakes in one line.
+
+Exit codes: 0 done; 2 the caller's mistake; 1 a defect of ours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, NoReturn, TypeVar
+
+import tyro
+
+from hinas_jax import evaluation, restoring
+from hinas_jax.architecture import Architecture, ArchitectureError
+from hinas_jax.compiling import enable_compilation_cache
+from hinas_jax.config import Config, ConfigError, config_names, load_config
+from hinas_jax.data.pictures import PictureError
+from hinas_jax.drawing import draw_architecture
+from hinas_jax.modelfile import ModelError
+from hinas_jax.searching import search
+from hinas_jax.training import train
+
+T = TypeVar("T")
+
+MISTAKES: Final = (ArchitectureError, ConfigError, ModelError, PictureError, evaluation.EvaluationError)
+
+USAGE: Final = """usage: hinas COMMAND ...
+
+  search CONFIG --workdir DIR [--restart] [--field value]...      search an architecture
+  train CONFIG --architecture FILE --workdir DIR [--restart] [--field value]...
+                                                                  train it
+  evaluate MODEL [--images DIR | --data SET] --json FILE          measure a model, or a baseline
+  restore MODEL INPUT... --output DIR                             restore pictures
+  draw ARCHITECTURE --output FILE.svg|.png                        draw an architecture
+
+hinas COMMAND --help tells more. Configs: {configs}; or the path of a file."""
+
+
+class UsageError(ValueError):
+    """The arguments are wrong. The message is one line for people."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """Measure a model by a named protocol."""
+
+    model: Annotated[str, tyro.conf.Positional]
+    """A model file, or a baseline: identity, gaussian-blur, bicubic."""
+    json: Path
+    """Where to write the result."""
+    images: Path | None = None
+    """Folder of clean pictures to degrade and restore."""
+    data: str | None = None
+    """Set of pictures: bundled, tfds:NAME, or a folder whose `test` is used. Default: bundled."""
+    protocol: Literal["standard", "released"] = "standard"
+    """standard: whole pictures, one seeded noise draw. released: the authors' test code, for their rows only."""
+    sigma: float | None = None
+    """Noise level in grey levels; default: those the model was trained for."""
+    scale: int | None = None
+    """Factor of super-resolution, for baselines; a model has its own."""
+    channels: Literal[1, 3] | None = None
+    """1 or 3, for baselines; a model has its own. Default: 1 with --sigma, 3 with --scale."""
+    seed: int = 0
+    """Seed of the noise."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Restore:
+    """Restore pictures with a model."""
+
+    model: Annotated[Path, tyro.conf.Positional]
+    """A model file."""
+    inputs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Pictures, or folders of pictures."""
+    output: Path
+    """Folder for the restored pictures, under their own names."""
+    tile: int = 256
+    """Side of the tiles that larger pictures are cut into, in pixels: less takes less memory."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Draw:
+    """Draw an architecture: its path of widths and its cells."""
+
+    architecture: Annotated[Path, tyro.conf.Positional]
+    """An architecture.json."""
+    output: Path
+    """Where to draw: .svg or .png."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """Search an architecture. Every field of the config can be replaced."""
+
+    workdir: Path
+    """The run's folder. The same command again goes on with an interrupted run."""
+    config: Annotated[Config, tyro.conf.arg(name="")]
+    restart: bool = False
+    """Begin anew in a folder that holds a run."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+    """Train an architecture. Every field of the config can be replaced."""
+
+    workdir: Path
+    """The run's folder. The same command again goes on with an interrupted run."""
+    architecture: Path
+    """The architecture.json of a search."""
+    config: Annotated[Config, tyro.conf.arg(name="")]
+    restart: bool = False
+    """Begin anew in a folder that holds a run."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and exit with its code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    commands: dict[str, Callable[[list[str]], None]] = {
+        "search": _search,
+        "train": _train,
+        "evaluate": _evaluate,
+        "restore": _restore,
+        "draw": _draw,
+    }
+    if not words or words[0] in ("-h", "--help"):
+        _print(USAGE.format(configs=", ".join(config_names())))
+        sys.exit(0 if words else 2)
+    if words[0] not in commands:
+        _fail(f"there is no command {words[0]!r}; known are {', '.join(commands)}")
+    enable_compilation_cache(_cache_folder())
+    try:
+        commands[words[0]](words[1:])
+    except (UsageError, *MISTAKES) as error:
+        _fail(" ".join(str(error).split()))
+    except KeyboardInterrupt:
+        _print("interrupted; the same command again goes on from the last checkpoint")
+        sys.exit(130)
+
+
+def _search(words: list[str]) -> None:
+    run = _parse(Search, words, "search", takes_config=True)
+    architecture = search(run.config, run.workdir, restart=run.restart, say=_say)
+    _print(
+        f"{run.workdir / 'architecture.json'}: levels {list(architecture.levels)}, {architecture.parameters():,} parameters"
+    )
+
+
+def _train(words: list[str]) -> None:
+    run = _parse(Train, words, "train", takes_config=True)
+    model = train(run.config, Architecture.load(run.architecture), run.workdir, restart=run.restart, say=_say)
+    score = model.card["validation"]
+    _print(f"{run.workdir / 'model.safetensors'}: {score['psnr']:.2f} dB, SSIM {score['ssim']:.4f} on V")
+
+
+def _evaluate(words: list[str]) -> None:
+    options = _parse(Evaluate, words, "evaluate")
+    if options.images is not None and options.data is not None:
+        raise UsageError("--images and --data both name pictures; give one of them")
+    report = evaluation.evaluate(
+        options.model,
+        images=options.images,
+        data=options.data,
+        protocol=options.protocol,
+        sigma=options.sigma,
+        scale=options.scale,
+        channels=options.channels,
+        seed=options.seed,
+        say=_say,
+    )
+    evaluation.write_report(report, options.json)
+    for row in report.results:
+        level = f"sigma {row.sigma:g}" if row.sigma is not None else f"x{row.scale}"
+        _print(f"{row.set} ({row.images} pictures), {level}, {report.protocol}: {row.psnr:.2f} dB, SSIM {row.ssim:.4f}")
+
+
+def _restore(words: list[str]) -> None:
+    options = _parse(Restore, words, "restore")
+    if failures := restoring.restore_files(options.model, options.inputs, options.output, tile=options.tile, say=_say):
+        raise PictureError(f"{failures} of the pictures could not be restored (see above)")
+
+
+def _draw(words: list[str]) -> None:
+    options = _parse(Draw, words, "draw")
+    try:
+        draw_architecture(Architecture.load(options.architecture), options.output)
+    except (ValueError, OSError) as error:
+        raise UsageError(str(error)) from None
+
+
+def _parse(kind: type[T], words: list[str], command: str, *, takes_config: bool = False) -> T:
+    """tyro's parse with its boxed messages made one line; the first word may name the config that fills the rest."""
+    default = None
+    if takes_config:
+        name, *words = words or [""]
+        if name in ("-h", "--help"):
+            name, words = config_names()[0], [name]
+        if not name or name.startswith("-"):
+            raise UsageError(f"hinas {command} needs a config first; known are {', '.join(config_names())}")
+        missing = {field.name: tyro.MISSING for field in dataclasses.fields(kind) if _required(field)}  # type: ignore[arg-type]
+        default = kind(**missing | {"config": load_config(name)})
+    message = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(message):
+            return tyro.cli(kind, args=words, default=default, prog=f"hinas {command}")
+    except SystemExit as error:
+        if error.code in (0, None):
+            raise
+        raise UsageError(_one_line(message.getvalue())) from None
+
+
+def _required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _one_line(boxed: str) -> str:
+    """What is wrong, and tyro's first suggestion, out of its drawing."""
+    lines = [line.strip("│ \n") for line in boxed.splitlines()]
+    paragraphs: list[list[str]] = [[]]
+    for line in lines:
+        if line.startswith(("╭", "╰")):
+            continue
+        if line and not line.strip("─"):
+            paragraphs.append([])
+        elif line:
+            paragraphs[-1].append(line)
+    text = " ".join(paragraphs[0])
+    if len(paragraphs) > 1 and (near := re.search(r"--[\w.\-]+", " ".join(paragraphs[1]))) and "meant" in paragraphs[1][0]:
+        text += f"; did you mean {near.group()}?"
+    return text or "the arguments cannot be understood; see --help"
+
+
+def _cache_folder() -> Path:
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "hinas_jax" / "xla"
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _print(line: str) -> None:
+    print(line, flush=True)  # noqa: T201
+
+
+def _fail(line: str) -> NoReturn:
+    _say(f"hinas: {line}")
+    sys.exit(2)

@@ -1,0 +1,329 @@
+"""Configs: frozen, checked, documented, and JSON both ways. Every field says its meaning and unit under itself.
+
+A named config is a Python file in configs/ that sets ``config``; the command line may replace any field of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib.util
+import json
+import math
+import types
+import typing
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from hinas_jax.losses import PixelLoss
+from hinas_jax.space.search_space import SearchSpace
+from hinas_jax.tasks import Denoise, SuperResolve, Task
+
+SSIM_WINDOW: Final = 11
+
+
+class ConfigError(ValueError):
+    """A config, or a file that should hold one, is wrong. The message is one line for people."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskConfig:
+    """What is restored."""
+
+    name: Literal["denoise", "super_resolve"] = "denoise"
+    """denoise: additive Gaussian noise. super_resolve: bicubic reduction."""
+    sigmas: tuple[float, ...] = (30.0, 50.0, 70.0)
+    """Denoising: noise levels in grey levels of 0 to 255; of several, one is drawn for each patch."""
+    scale: int = 1
+    """Super-resolution: 2, 3 or 4. Denoising: 1."""
+    channels: Literal[1, 3] = 1
+    """1: grey. 3: RGB."""
+    residual: bool = True
+    """Residual learning (section 3.3): the input, enlarged for super-resolution, is added to the output."""
+
+    def __post_init__(self) -> None:
+        if self.name == "denoise":
+            _require(self.scale == 1, f"task.scale must be 1 for denoising, not {self.scale}")
+            ok = bool(self.sigmas) and all(0 < sigma <= 255 for sigma in self.sigmas)
+            _require(ok, f"task.sigmas must be one or more noise levels above 0 and up to 255, not {self.sigmas}")
+        else:
+            _require(self.scale in (2, 3, 4), f"task.scale must be 2, 3 or 4 for super-resolution, not {self.scale}")
+
+    def build(self) -> Task:
+        """The task itself."""
+        if self.name == "denoise":
+            return Denoise(self.sigmas, self.channels, self.residual)
+        return SuperResolve(self.scale, self.channels, self.residual)
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Which pictures."""
+
+    root: str = "bundled"
+    """A folder (DIR/train, DIR/val and DIR/test where these exist, else one flat or nested set), tfds:NAME, or bundled
+    for the pictures that come with scikit-image."""
+    exclude: tuple[str, ...] = ()
+    """Names (file names without suffix) to leave out."""
+    validation_fraction: float = 0.02
+    """Part of the training pictures held back as V (section 4.1), one picture at least."""
+
+    def __post_init__(self) -> None:
+        ok = 0 < self.validation_fraction < 1
+        _require(ok, f"data.validation_fraction must lie between 0 and 1, not {self.validation_fraction}")
+
+
+@dataclasses.dataclass(frozen=True)
+class LossConfig:
+    """Eq. 7."""
+
+    ssim_weight: float = 0.6
+    """lambda, the weight of log10(1 / SSIM)."""
+    pixel_loss: PixelLoss = "l2"
+    """l2: mean squared error (the paper). l1: mean absolute error."""
+
+    def __post_init__(self) -> None:
+        _require(self.ssim_weight >= 0, f"loss.ssim_weight must be 0 or more, not {self.ssim_weight}")
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchConfig:
+    """Section 3.4 and the search settings of 4.1."""
+
+    epochs: int = 100
+    """Epochs in all."""
+    warmup: float = 0.2
+    """Part of the epochs, from the first, that update the kernels only (the paper: 20 of 100)."""
+    evaluate_after: float = 0.6
+    """Part of the epochs after which every epoch is evaluated on V (the paper: from epoch 61 of 100). The last epoch
+    always is."""
+    batch_size: int = 8
+    """Patches a step."""
+    patch: int = 64
+    """Side of the degraded patches, and of the tiles of evaluation, in pixels."""
+    crops_per_picture: int = 1
+    """Patches from each picture of W in an epoch."""
+    learning_rate: float = 0.025
+    """Kernels: SGD's first learning rate."""
+    final_learning_rate: float = 0.001
+    """Kernels: where the cosine ends."""
+    momentum: float = 0.9
+    """Kernels: SGD's momentum."""
+    weight_decay: float = 3e-4
+    """Kernels: weight decay, added to the gradient."""
+    gradient_clip: float = 5.0
+    """Kernels: largest global norm of the gradient, before weight decay."""
+    arch_learning_rate: float = 1e-3
+    """alpha and beta: Adam's learning rate."""
+    arch_weight_decay: float = 1e-3
+    """alpha and beta: weight decay, added to the gradient."""
+
+    def __post_init__(self) -> None:
+        _require_counts(self, "search", "epochs", "batch_size", "patch", "crops_per_picture")
+        _require_rates(self, "search", "learning_rate", "final_learning_rate", "gradient_clip", "arch_learning_rate")
+        _require_parts(self, "search", "warmup", "evaluate_after", "momentum")
+        _require_not_negative(self, "search", "weight_decay", "arch_weight_decay")
+
+    @property
+    def warmup_epochs(self) -> int:
+        """Epochs that update the kernels only."""
+        return int(self.warmup * self.epochs)
+
+    def evaluated(self, epoch: int) -> bool:
+        """Whether V is evaluated after ``epoch`` (counted from 1)."""
+        return epoch > self.evaluate_after * self.epochs or epoch == self.epochs
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """The training settings of section 4.1."""
+
+    steps: int = 400_000
+    """Updates in all."""
+    batch_size: int = 24
+    """Patches a step."""
+    patch: int = 64
+    """Side of the degraded patches, in pixels."""
+    recipe: Literal["paper", "modern"] = "paper"
+    """paper: SGD, momentum 0.9, weight decay 4e-5, polynomial decay of power 0.9, gradients clipped at 5 in value.
+    modern: AdamW, cosine decay after a short rise, gradient norm clipped at 1."""
+    learning_rate: float = 0.05
+    """First learning rate (paper: 0.05 with SGD; 0.002 suits the modern recipe)."""
+    width_scale: float = 2.0
+    """Factor on the base width that was searched with."""
+    warm_start: str = ""
+    """Folder of a finished search whose kernels to start from (needs width_scale 1); empty: fresh kernels."""
+    validate_every: int = 1000
+    """Steps between two evaluations on V; the best network is kept."""
+
+    def __post_init__(self) -> None:
+        _require_counts(self, "train", "steps", "batch_size", "patch", "validate_every")
+        _require_rates(self, "train", "learning_rate", "width_scale")
+        ok = not self.warm_start or self.width_scale == 1
+        _require(ok, f"train.warm_start needs train.width_scale 1, not {self.width_scale}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A whole experiment: search, then training of what was found."""
+
+    seed: int = 0
+    """Seed of the splits, the initial kernels, the patches and the noise."""
+    task: TaskConfig = dataclasses.field(default_factory=TaskConfig)
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    space: SearchSpace = dataclasses.field(default_factory=SearchSpace)
+    loss: LossConfig = dataclasses.field(default_factory=LossConfig)
+    search: SearchConfig = dataclasses.field(default_factory=SearchConfig)
+    train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.seed < 2**32, f"seed must lie in 0..{2**32 - 1}, not {self.seed}")
+        for part, patch in (("search", self.search.patch), ("train", self.train.patch)):
+            least = -(-SSIM_WINDOW // self.task.scale)
+            _require(patch >= least, f"{part}.patch must be {least} or more (the SSIM's window), not {patch}")
+
+    def to_json(self) -> str:
+        """The config as indented JSON; ``from_json`` gives it back."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Config:
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            ConfigError: not JSON, an unknown field, or a value out of its range.
+        """
+        try:
+            document = json.loads(text)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise ConfigError(f"not JSON: {error}") from None
+        config: Config = _build(cls, document, "")
+        return config
+
+
+def config_names() -> list[str]:
+    """The names of all configs that come with the project."""
+    return sorted(path.stem for path in _config_folder().glob("*.py") if not path.stem.startswith("_"))
+
+
+def load_config(name: str) -> Config:
+    """A config by name, by the path of a Python file that sets ``config``, or of a run's config.json.
+
+    A Python file is executed: give only files that you trust.
+
+    Raises:
+        ConfigError: no such config, or the file holds none.
+    """
+    path = Path(name) if name.endswith((".py", ".json")) else _config_folder() / f"{name}.py"
+    if not path.is_file():
+        raise ConfigError(f"there is no config {name!r}; known are {', '.join(config_names())}, or give a file's path")
+    try:
+        if path.suffix == ".json":
+            return Config.from_json(path.read_text())
+        return _run_config_file(path)
+    except (ConfigError, ValueError) as error:
+        raise ConfigError(f"{path}: {error}") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def differing_fields(one: Config, other: Config) -> list[str]:
+    """Names of the fields in which two configs differ, like ``search.epochs``."""
+    return _differences(dataclasses.asdict(one), dataclasses.asdict(other), "")
+
+
+def _run_config_file(path: Path) -> Config:
+    spec = importlib.util.spec_from_file_location(f"hinas_config_{path.stem}", path)
+    assert spec is not None and spec.loader is not None  # a .py file always has both
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except (SyntaxError, NameError, AttributeError, ImportError, TypeError) as error:
+        raise ConfigError(f"cannot be run ({type(error).__name__}: {error})") from None
+    config = getattr(module, "config", None)
+    if not isinstance(config, Config):
+        raise ConfigError("does not set `config` to a hinas_jax.Config")
+    return config
+
+
+def _config_folder() -> Path:
+    package = Path(__file__).resolve().parent
+    inside = package / "configs"  # in a wheel; in a checkout they lie beside the package
+    return inside if inside.is_dir() else package.parent / "configs"
+
+
+def _build(kind: Any, document: Any, prefix: str) -> Any:
+    """A dataclass from a JSON object, checking names and forms."""
+    if not isinstance(document, dict):
+        raise ConfigError(f"{prefix.rstrip('.') or 'the config'} must be a JSON object")
+    hints = typing.get_type_hints(kind)
+    for name in document:
+        if name not in hints:
+            raise ConfigError(unknown_field(prefix + name, [prefix + known for known in hints]))
+    values = {name: _value(hints[name], value, prefix + name) for name, value in document.items()}
+    try:
+        return kind(**values)
+    except ConfigError:
+        raise
+    except (ValueError, OverflowError) as error:
+        raise ConfigError(f"{prefix.rstrip('.')}: {error}") from None
+
+
+def _value(hint: Any, value: Any, name: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return _build(hint, value, name + ".")
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is tuple and isinstance(value, list):
+        return tuple(_value(arguments[0], item, name) for item in value)
+    if origin is Literal and value in arguments and not isinstance(value, bool):
+        return value
+    if isinstance(hint, type) and not isinstance(hint, types.GenericAlias) and _fits(hint, value):
+        return float(value) if hint is float and isinstance(value, int) else value
+    raise ConfigError(f"{name} has a value of the wrong form: {json.dumps(value)}")
+
+
+def _fits(hint: type, value: Any) -> bool:
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
+
+
+def unknown_field(name: str, known: list[str]) -> str:
+    """The one line that tells an unknown field, with the nearest known name."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"unknown field {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+
+
+def _differences(one: Any, other: Any, prefix: str) -> list[str]:
+    if isinstance(one, dict):
+        return [name for key in one for name in _differences(one[key], other[key], f"{prefix}{key}.")]
+    return [] if one == other else [prefix.rstrip(".")]
+
+
+def _require(ok: bool, message: str) -> None:
+    if not ok:
+        raise ConfigError(message)
+
+
+def _require_counts(part: object, prefix: str, *names: str) -> None:
+    for name in names:
+        value = getattr(part, name)
+        _require(value >= 1, f"{prefix}.{name} must be a whole number of 1 or more, not {value}")
+
+
+def _require_rates(part: object, prefix: str, *names: str) -> None:
+    for name in names:
+        value = getattr(part, name)
+        _require(0 < value < math.inf, f"{prefix}.{name} must be above 0, not {value}")
+
+
+def _require_parts(part: object, prefix: str, *names: str) -> None:
+    for name in names:
+        value = getattr(part, name)
+        _require(0 <= value < 1, f"{prefix}.{name} must be at least 0 and less than 1, not {value}")
+
+
+def _require_not_negative(part: object, prefix: str, *names: str) -> None:
+    for name in names:
+        value = getattr(part, name)
+        _require(0 <= value < math.inf, f"{prefix}.{name} must be 0 or more, not {value}")

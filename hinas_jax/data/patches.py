@@ -1,0 +1,92 @@
+"""The on-device patch sampler: a data set as one uint8 buffer, crops and augmentation inside the jitted step.
+
+Pictures of any sizes lie one after another in a flat buffer, so nothing is padded and nothing leaves the device.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jaxtyping import Array, Float, Int32, PRNGKeyArray, UInt8
+
+from hinas_jax.data.pictures import PictureError
+from hinas_jax.data.sources import PictureSet
+
+
+@struct.dataclass
+class PatchSource:
+    """A picture set on the device."""
+
+    buffer: UInt8[Array, "pixel channel"]
+    offsets: Int32[Array, " picture"]
+    heights: Int32[Array, " picture"]
+    widths: Int32[Array, " picture"]
+
+    @property
+    def count(self) -> int:
+        """How many pictures."""
+        return int(self.offsets.shape[0])
+
+
+def to_device(pictures: PictureSet) -> PatchSource:
+    """Lay the pictures out as one buffer.
+
+    Raises:
+        PictureError: more pixels than a 32-bit index can count.
+    """
+    sizes = np.array([pixels.shape[:2] for pixels in pictures.pixels], np.int64)
+    counts = sizes.prod(axis=1)
+    if counts.sum() >= 2**31:
+        raise PictureError(f"{counts.sum():,} pixels are too many for one device buffer; use a smaller set")
+    flat = np.concatenate([pixels.reshape(-1, pixels.shape[-1]) for pixels in pictures.pixels])
+    return PatchSource(
+        buffer=jnp.asarray(flat),
+        offsets=jnp.asarray(np.concatenate([[0], np.cumsum(counts)[:-1]]), jnp.int32),
+        heights=jnp.asarray(sizes[:, 0], jnp.int32),
+        widths=jnp.asarray(sizes[:, 1], jnp.int32),
+    )
+
+
+def sample_crops(
+    source: PatchSource, key: PRNGKeyArray, indices: Int32[Array, " batch"], side: int
+) -> Float[Array, "batch side side channel"]:
+    """Random crops of the pictures at ``indices``, rotated and flipped at random, as floats in [0, 1].
+
+    Args:
+        source: the data set; no picture may be smaller than ``side`` (see ``sources.check_sizes``).
+        key: one key for the batch.
+        indices: which pictures.
+        side: side of the crop in pixels.
+    """
+    keys = jax.random.split(key, indices.shape[0])
+    crops = jax.vmap(lambda k, i: _augment(*_crop(source, k, i, side)))(keys, indices)
+    return crops.astype(jnp.float32) / 255
+
+
+def epoch_order(key: PRNGKeyArray, pictures: int, steps: int, batch: int) -> Int32[Array, "steps batch"]:
+    """Which pictures each step takes: every picture equally often, to within one, in a random order."""
+    repeats = -(-steps * batch // pictures)
+    orders = [jax.random.permutation(k, pictures) for k in jax.random.split(key, repeats)]
+    return jnp.concatenate(orders)[: steps * batch].reshape(steps, batch).astype(jnp.int32)
+
+
+def _crop(
+    source: PatchSource, key: PRNGKeyArray, index: Int32[Array, ""], side: int
+) -> tuple[PRNGKeyArray, UInt8[Array, "side side channel"]]:
+    place, turn = jax.random.split(key)
+    height, width = source.heights[index], source.widths[index]
+    top, left = jax.random.randint(place, (2,), 0, jnp.stack([height, width]) - side + 1)
+    rows = (top + jnp.arange(side, dtype=jnp.int32)) * width
+    columns = left + jnp.arange(side, dtype=jnp.int32)
+    return turn, source.buffer[source.offsets[index] + rows[:, None] + columns[None, :]]
+
+
+def _augment(key: PRNGKeyArray, crop: UInt8[Array, "side side channel"]) -> UInt8[Array, "side side channel"]:
+    """Rotations by multiples of 90 degrees, horizontal and vertical flips (section 4.1): the square's 8 symmetries."""
+    rows, columns, transpose = jax.random.bernoulli(key, shape=(3,))
+    crop = jnp.where(rows, crop[::-1], crop)
+    crop = jnp.where(columns, crop[:, ::-1], crop)
+    return jnp.where(transpose, crop.transpose(1, 0, 2), crop)
+

@@ -1,0 +1,165 @@
+"""Sets of pictures, and the splits of section 3.4.
+
+A set comes from a folder, from TFDS, or from the pictures that scikit-image carries. Splits depend on nothing but the
+names of the pictures and the seed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+import skimage.data
+from jaxtyping import UInt8
+
+from hinas_jax.data.colour import to_grey
+from hinas_jax.data.pictures import PictureError, find_pictures, read_picture
+
+BUNDLED: Final = "bundled"
+TFDS: Final = "tfds:"
+
+#: Pictures that come with scikit-image. The held-back ones are never trained on.
+_BUNDLED_TRAIN: Final = (
+    "astronaut", "brick", "chelsea", "coins", "grass", "gravel", "hubble_deep_field",
+    "immunohistochemistry", "moon", "retina",
+)  # fmt: skip
+_BUNDLED_TEST: Final = ("camera", "coffee", "rocket")
+
+Role = Literal["train", "test"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PictureSet:
+    """Named pictures in a fixed order; each is uint8 with one number of channels for all."""
+
+    names: tuple[str, ...]
+    pixels: tuple[UInt8[np.ndarray, "height width channel"], ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def subset(self, indices: Sequence[int]) -> PictureSet:
+        """The pictures at ``indices``, in that order."""
+        return PictureSet(tuple(self.names[i] for i in indices), tuple(self.pixels[i] for i in indices))
+
+    def joined(self, other: PictureSet) -> PictureSet:
+        """Both sets as one, sorted by name."""
+        both = PictureSet(self.names + other.names, self.pixels + other.pixels)
+        return both.subset(sorted(range(len(both)), key=both.names.__getitem__))
+
+    def digest(self) -> str:
+        """SHA-256 over names, shapes and pixels: the same for the same pictures, whatever the machine."""
+        sha = hashlib.sha256()
+        for name, pixels in zip(self.names, self.pixels, strict=True):
+            sha.update(f"{name} {pixels.shape}\n".encode())
+            sha.update(np.ascontiguousarray(pixels).tobytes())
+        return sha.hexdigest()
+
+
+def load_pictures(root: str, role: Role, channels: int, exclude: Sequence[str] = ()) -> PictureSet | None:
+    """All pictures of one role.
+
+    Args:
+        root: "bundled"; "tfds:NAME" with NAME as TFDS knows it ("tfds:div2k/bicubic_x2"); or a folder. A folder with
+            ``train`` inside is used as DIR/train and DIR/val together for training and DIR/test for testing; any
+            other folder is one set, flat or nested, for training.
+        role: "train" or "test".
+        channels: 1 to convert to grey, 3 for RGB.
+        exclude: names (file names without suffix) to leave out.
+
+    Returns:
+        The set, sorted by name; None where the root has no pictures set aside for testing.
+
+    Raises:
+        PictureError: folder missing, empty or unreadable.
+    """
+    if root == BUNDLED:
+        pictures = _load_bundled(role, channels)
+    elif root.startswith(TFDS):
+        pictures = _load_tfds(root.removeprefix(TFDS), role, channels)
+    else:
+        found = _folder_paths(Path(root), role)
+        if found is None:
+            return None
+        names = tuple(path.relative_to(root).with_suffix("").as_posix() for path in found)
+        pictures = PictureSet(names, tuple(read_picture(path, _channels(channels)) for path in found))
+    kept = [i for i, name in enumerate(pictures.names) if name.rsplit("/", 1)[-1] not in exclude]
+    if not kept:
+        raise PictureError(f"{root}: no {role} picture is left after data.exclude; take a name out of it")
+    return pictures.subset(kept)
+
+
+def split(pictures: PictureSet, seed: int, validation_fraction: float) -> tuple[PictureSet, PictureSet, PictureSet]:
+    """Three disjoint parts W, A and V (section 3.4): V a fraction (one picture at least), the rest halved.
+
+    Raises:
+        PictureError: fewer than three pictures.
+    """
+    if len(pictures) < 3:
+        raise PictureError(f"a search needs 3 pictures or more (one each for W, A and V), not {len(pictures)}")
+    order = np.random.default_rng(seed).permutation(len(pictures))
+    held_back = min(max(1, round(validation_fraction * len(pictures))), len(pictures) - 2)
+    middle = held_back + (len(pictures) - held_back + 1) // 2
+    parts = (order[held_back:middle], order[middle:], order[:held_back])
+    weights, arch, validation = (pictures.subset(sorted(part.tolist())) for part in parts)
+    return weights, arch, validation
+
+
+def check_sizes(pictures: PictureSet, side: int, purpose: str) -> None:
+    """Refuse pictures smaller than ``side`` pixels on either side.
+
+    Raises:
+        PictureError: names the first such picture, its size, and the mend.
+    """
+    for name, pixels in zip(pictures.names, pictures.pixels, strict=True):
+        height, width = pixels.shape[:2]
+        if min(height, width) < side:
+            raise PictureError(
+                f"{name}: {width}x{height} pixels is too small for {purpose}, which takes {side}x{side};"
+                " remove the picture (data.exclude) or make the patch smaller"
+            )
+
+
+def _folder_paths(root: Path, role: Role) -> list[Path] | None:
+    if not (root / "train").is_dir():
+        return find_pictures(root) if role == "train" else None
+    if role == "test":
+        return find_pictures(root / "test") if (root / "test").is_dir() else None
+    parts = [root / "train"] + ([root / "val"] if (root / "val").is_dir() else [])
+    return [path for part in parts for path in find_pictures(part)]
+
+
+def _load_bundled(role: Role, channels: int) -> PictureSet:
+    names = _BUNDLED_TRAIN if role == "train" else _BUNDLED_TEST
+    return PictureSet(names, tuple(_with_channels(getattr(skimage.data, name)(), channels) for name in names))
+
+
+def _load_tfds(name: str, role: Role, channels: int) -> PictureSet:
+    import tensorflow_datasets as tfds  # noqa: PLC0415  heavy, and only this source needs it
+
+    part = "train" if role == "train" else "validation"
+    try:
+        source = tfds.data_source(name, split=part)
+    except Exception as error:  # TFDS raises many kinds
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise PictureError(f"{TFDS}{name}: TFDS cannot read split {part!r} ({first}); prepare it first") from None
+    key = "hr" if "hr" in source.element_spec else "image"
+    return PictureSet(
+        tuple(f"{part}/{i:06d}" for i in range(len(source))),
+        tuple(_with_channels(np.asarray(source[i][key]), channels) for i in range(len(source))),
+    )
+
+
+def _with_channels(pixels: UInt8[np.ndarray, "..."], channels: int) -> UInt8[np.ndarray, "height width channel"]:
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    if pixels.shape[-1] == channels:
+        return pixels
+    return to_grey(pixels) if channels == 1 else np.repeat(pixels, 3, axis=-1)
+
+
+def _channels(channels: int) -> Literal[1, 3]:
+    return 1 if channels == 1 else 3

@@ -1,0 +1,1 @@
+class EvaluationError(ValueError): pass

@@ -1,0 +1,111 @@
+"""The folder of a run: config, manifest, metrics. What a search or a training leaves for people and programs to read."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import jax
+
+from hinas_jax.config import Config, ConfigError, differing_fields
+
+PACKAGES: Final = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "dm-pix", "numpy", "hinas-jax")
+
+
+class RunFolder:
+    """One run's folder. The same config goes on in it; another config is refused."""
+
+    def __init__(self, path: Path, config: Config, *, restart: bool = False) -> None:
+        """Open or create the folder.
+
+        Raises:
+            ConfigError: it holds a run of another config, or cannot be written.
+        """
+        self.path = path
+        self._metrics = path / "metrics.jsonl"
+        try:
+            if restart:
+                self._clear()
+            path.mkdir(parents=True, exist_ok=True)
+            self._claim(config)
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be written ({error.strerror}); give another --workdir") from None
+
+    def write_manifest(self, **facts: Any) -> None:
+        """Write manifest.json: versions, device, and ``facts`` (seeds, digests, seconds)."""
+        document = {
+            "git_revision": _git_revision(),
+            "python": platform.python_version(),
+            "versions": {name: _version(name) for name in PACKAGES},
+            "backend": jax.default_backend(),
+            "device": jax.devices()[0].device_kind,
+            "devices": jax.device_count(),
+            **facts,
+        }
+        self.write("manifest.json", json.dumps(document, indent=2) + "\n")
+
+    def write(self, name: str, text: str) -> None:
+        """Write a text file whole or not at all."""
+        partial = self.path / f"{name}.partial"
+        partial.write_text(text)
+        partial.replace(self.path / name)
+
+    def append_metrics(self, row: Mapping[str, Any]) -> None:
+        """Add a line to metrics.jsonl."""
+        with self._metrics.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def cut_metrics(self, step: int) -> float:
+        """Drop the rows after ``step`` (a resumed run writes them again); returns the seconds spent until then."""
+        if not self._metrics.exists():
+            return 0.0
+        rows = []
+        for line in self._metrics.read_text().splitlines():
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError:  # a torn last line of a killed process
+                continue
+            if row["step"] <= step:
+                rows.append(row)
+        self.write("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+        return float(rows[-1]["seconds"]) if rows else 0.0
+
+    def _claim(self, config: Config) -> None:
+        file = self.path / "config.json"
+        if file.exists():
+            there = Config.from_json(file.read_text())
+            if names := differing_fields(there, config):
+                raise ConfigError(
+                    f"{self.path} holds a run of another config (differing: {', '.join(names)});"
+                    " give another --workdir, or --restart to begin anew there"
+                )
+        self.write("config.json", config.to_json())
+
+    def _clear(self) -> None:
+        """Remove a run, and nothing but a run."""
+        if not (self.path / "config.json").exists():
+            return
+        shutil.rmtree(self.path / "checkpoints", ignore_errors=True)
+        for name in ("config.json", "metrics.jsonl", "manifest.json", "architecture.json", "model.safetensors"):
+            (self.path / name).unlink(missing_ok=True)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git_revision() -> str | None:
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

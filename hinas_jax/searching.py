@@ -1,0 +1,374 @@
+"""The search of section 3.4: alternate first-order updates of the kernels on W and of alpha and beta on A.
+
+``loss -> gradients -> step -> epoch`` are pure functions of a SearchState; ``search`` is the thin loop around them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+from jaxtyping import Array, Float, Int32, PRNGKeyArray
+from tqdm.auto import tqdm
+
+from hinas_jax.architecture import Architecture
+from hinas_jax.checkpoints import Checkpoints
+from hinas_jax.compiling import Say, compile_step, scan_steps, steps_per_call
+from hinas_jax.config import Config, LossConfig
+from hinas_jax.data.patches import PatchSource, epoch_order, sample_crops, to_device
+from hinas_jax.data.sources import PictureSet, check_sizes, load_pictures, split
+from hinas_jax.drawing import draw_architecture
+from hinas_jax.losses import restoration_loss
+from hinas_jax.optimisers import arch_optimiser, weight_optimiser
+from hinas_jax.runs import RunFolder
+from hinas_jax.space.decode import decode
+from hinas_jax.space.initialise import initialise
+from hinas_jax.space.relaxation import entropy, operation_weights, transitions
+from hinas_jax.space.supernet import SuperNet
+from hinas_jax.tasks import Task, crop_side, degrade_crops, restore
+from hinas_jax.validation import Score, Validation
+
+Tree = Any
+
+
+@struct.dataclass
+class SearchState:
+    """All that a search is, between two steps."""
+
+    step: Int32[Array, ""]
+    params: Tree
+    arch: Tree
+    batch_stats: Tree
+    weight_optimiser: optax.OptState
+    arch_optimiser: optax.OptState
+    best_value: Float[Array, ""]
+    best_epoch: Int32[Array, ""]
+
+
+@dataclasses.dataclass(frozen=True)
+class Searcher:
+    """The pure part of a search: what a step does, for one supernet, task, loss and pair of optimisers."""
+
+    net: SuperNet
+    task: Task
+    loss: LossConfig
+    weights: optax.GradientTransformation
+    architecture: optax.GradientTransformation
+
+    def init(self, key: PRNGKeyArray) -> SearchState:
+        """The state before the first step."""
+        variables = initialise(self.net, key, self.task.channels)
+        return SearchState(
+            step=jnp.zeros((), jnp.int32),
+            params=variables["params"],
+            arch=variables["arch"],
+            batch_stats=variables["batch_stats"],
+            weight_optimiser=self.weights.init(variables["params"]),
+            arch_optimiser=self.architecture.init(variables["arch"]),
+            best_value=jnp.asarray(-jnp.inf),
+            best_epoch=jnp.zeros((), jnp.int32),
+        )
+
+    def loss_of(
+        self,
+        params: Tree,
+        arch: Tree,
+        batch_stats: Tree,
+        degraded: Float[Array, "batch height width channel"],
+        clean: Float[Array, "batch clean_height clean_width channel"],
+    ) -> tuple[Float[Array, ""], Tree]:
+        """Eq. 7 on a batch, and the moved running statistics. Differentiable in ``params`` and in ``arch``."""
+        variables = {"params": params, "arch": arch, "batch_stats": batch_stats}
+        output, moved = self.net.apply(variables, degraded, train=True, mutable=["batch_stats"])
+        restored = restore(self.task, output, degraded)
+        loss = restoration_loss(
+            restored, clean, ssim_weight=self.loss.ssim_weight, pixel_loss=self.loss.pixel_loss
+        )
+        return loss, moved["batch_stats"]
+
+    def weight_step(
+        self, state: SearchState, degraded: Float[Array, "..."], clean: Float[Array, "..."]
+    ) -> tuple[SearchState, Float[Array, ""]]:
+        """Update the kernels (and running statistics) on a batch of W; alpha and beta stay. Returns the loss too."""
+        gradient = jax.value_and_grad(self.loss_of, argnums=0, has_aux=True)
+        (loss, batch_stats), grads = gradient(state.params, state.arch, state.batch_stats, degraded, clean)
+        updates, optimiser = self.weights.update(grads, state.weight_optimiser, state.params)
+        params = optax.apply_updates(state.params, updates)
+        return state.replace(
+            step=state.step + 1, params=params, batch_stats=batch_stats, weight_optimiser=optimiser
+        ), loss
+
+    def arch_step(
+        self, state: SearchState, degraded: Float[Array, "..."], clean: Float[Array, "..."]
+    ) -> tuple[SearchState, Float[Array, ""]]:
+        """Update alpha and beta on a batch of A; kernels and statistics stay. First order. Returns the loss too."""
+        gradient = jax.value_and_grad(self.loss_of, argnums=1, has_aux=True)
+        (loss, _), grads = gradient(state.params, state.arch, state.batch_stats, degraded, clean)
+        updates, optimiser = self.architecture.update(grads, state.arch_optimiser, state.arch)
+        return state.replace(arch=optax.apply_updates(state.arch, updates), arch_optimiser=optimiser), loss
+
+    def restore(self, variables: Tree, degraded: Float[Array, "batch height width channel"]) -> Float[Array, "..."]:
+        """f_net with running statistics, for evaluation."""
+        return restore(self.task, self.net.apply(variables, degraded, train=False), degraded)
+
+
+def search_steps(
+    searcher: Searcher,
+    state: SearchState,
+    key: PRNGKeyArray,
+    first: Int32[Array, ""],
+    w: PatchSource,
+    a: PatchSource,
+    *,
+    steps: int,
+    count: int,
+    batch: int,
+    patch: int,
+    alternate: bool,
+) -> tuple[SearchState, Float[Array, ""], Float[Array, ""]]:
+    """Steps ``first`` to ``first + count - 1`` of an epoch as one scan.
+
+    Each step updates alpha and beta on A (if ``alternate``), then the kernels on W.
+
+    Args:
+        searcher: what a step does.
+        state: the state before.
+        key: the epoch's key; all its randomness comes from this and the step's place in the epoch.
+        first: place of the first step in the epoch.
+        w: Train W.
+        a: Train A.
+        steps: steps of the epoch.
+        count: steps of this call.
+        batch: patches a step.
+        patch: side of the degraded patches.
+        alternate: False while warming up.
+
+    Returns:
+        The state after, and the sums over the steps of the losses on W and on A (0 while warming up).
+    """
+    side = crop_side(searcher.task, patch)
+    w_key, a_key, steps_key = jax.random.split(key, 3)
+    places = first + jnp.arange(count)
+    w_order = epoch_order(w_key, w.count, steps, batch)[places]
+    a_order = epoch_order(a_key, a.count, steps, batch)[places]
+
+    def sample(source: PatchSource, key: PRNGKeyArray, indices: Int32[Array, " batch"]) -> tuple[Array, Array]:
+        crop, degrade = jax.random.split(key)
+        return degrade_crops(searcher.task, degrade, sample_crops(source, crop, indices, side))
+
+    def step(state: SearchState, inputs: tuple[Array, Array, Array]) -> tuple[SearchState, tuple[Array, Array]]:
+        w_indices, a_indices, place = inputs
+        w_key, a_key = jax.random.split(jax.random.fold_in(steps_key, place))
+        arch_loss = jnp.zeros(())
+        if alternate:
+            state, arch_loss = searcher.arch_step(state, *sample(a, a_key, a_indices))
+        state, loss = searcher.weight_step(state, *sample(w, w_key, w_indices))
+        return state, (loss, arch_loss)
+
+    state, losses = scan_steps(step, state, (w_order, a_order, places))
+    return state, losses[0].sum(), losses[1].sum()
+
+
+def search(config: Config, workdir: Path, *, restart: bool = False, say: Say = print) -> Architecture:
+    """Search an architecture, or go on with a search that was interrupted.
+
+    Args:
+        config: the experiment.
+        workdir: the run's folder; architecture.json there always holds the best so far.
+        restart: begin anew in a folder that holds a run.
+        say: where lines for people go.
+
+    Returns:
+        The architecture decoded from the supernet that did best on V (not the last one).
+
+    Raises:
+        ConfigError: ``workdir`` holds another run.
+        PictureError: the pictures cannot be used.
+    """
+    started = time.monotonic()
+    pictures = load_pictures(config.data.root, "train", config.task.channels, config.data.exclude)
+    assert pictures is not None  # only the test role may be absent
+    task = config.task.build()
+    check_sizes(pictures, crop_side(task, config.search.patch), "the search")
+    parts = split(pictures, config.seed, config.data.validation_fraction)
+    folder = RunFolder(workdir, config, restart=restart)
+    digests = {name: part.digest() for name, part in zip("WAV", parts, strict=True)}
+    folder.write_manifest(kind="search", seed=config.seed, splits=digests)
+    loop = _Search(config, folder, task, parts, say)
+    loop.run(started)
+    spent = time.monotonic() - started
+    folder.write_manifest(kind="search", seed=config.seed, splits=digests, seconds=round(spent, 1))
+    return Architecture.load(workdir / "architecture.json")
+
+
+class _Search:
+    """The loop's effects: compile, run epochs, evaluate, keep the best, save, tell."""
+
+    def __init__(
+        self, config: Config, folder: RunFolder, task: Task, parts: tuple[PictureSet, ...], say: Say
+    ) -> None:
+        self._config, self._folder, self._task, self._say = config, folder, task, say
+        settings = config.search
+        self._w, self._a = to_device(parts[0]), to_device(parts[1])
+        self._steps = max(1, len(parts[0]) * settings.crops_per_picture // settings.batch_size)
+        self._count = steps_per_call(self._steps)
+        self._searcher = make_searcher(config, self._steps)
+        self._validation = Validation(
+            parts[2], task, seed=config.seed, tile=settings.patch, batch=settings.batch_size
+        )
+        sizes = ", ".join(f"{name} {len(part)}" for name, part in zip("WAV", parts, strict=True))
+        say(f"pictures: {sizes}; {self._steps} steps an epoch of {settings.batch_size} patches")
+
+    def run(self, started: float) -> None:
+        config = self._config.search
+        key, init_key = jax.random.split(jax.random.key(self._config.seed))
+        state = self._searcher.init(init_key)
+        latest = Checkpoints(self._folder.path / "checkpoints" / "latest")
+        best = Checkpoints(self._folder.path / "checkpoints" / "best", keep=1)
+        done = latest.latest() or 0
+        if done:
+            state = latest.restore(state)
+            self._say(f"going on after epoch {done} of {config.epochs}")
+        else:
+            self._write_architecture(self._decode(state))
+        spent = self._folder.cut_metrics(int(state.step))
+        programs: dict[bool, Any] = {}
+        restore_tiles = jax.jit(self._searcher.restore)
+        with tqdm(
+            total=config.epochs * self._steps,
+            initial=done * self._steps,
+            unit="step",
+            desc="search",
+            dynamic_ncols=True,
+        ) as bar:
+            for epoch in range(done + 1, config.epochs + 1):
+                alternate = epoch > config.warmup_epochs
+                epoch_key = jax.random.fold_in(key, epoch)
+                if alternate not in programs:
+                    programs[alternate] = self._compile(state, epoch_key, alternate)
+                state, losses = self._epoch(programs[alternate], state, epoch_key, bar)
+                row = {"phase": "alternate" if alternate else "warmup", "loss": losses[0]}
+                if alternate:
+                    row["arch_loss"] = losses[1]
+                architecture = self._decode(state)
+                row |= describe(state, architecture, self._config)
+                if config.evaluated(epoch):
+                    variables = {"params": state.params, "arch": state.arch, "batch_stats": state.batch_stats}
+                    score = self._validation.score(restore_tiles, variables)
+                    row |= {"psnr": score.psnr, "ssim": score.ssim}
+                    state = self._keep_best(state, variables, best, epoch, score, architecture)
+                elif int(state.best_epoch) == 0:
+                    self._write_architecture(architecture)
+                seconds = round(spent + time.monotonic() - started, 2)
+                self._folder.append_metrics({"step": int(state.step), "epoch": epoch, "seconds": seconds} | row)
+                latest.save(epoch, state)
+                bar.set_postfix({"epoch": epoch} | _for_bar(row))
+        latest.close()
+        best.close()
+
+    def _epoch(
+        self, program: Any, state: SearchState, key: PRNGKeyArray, bar: Any
+    ) -> tuple[SearchState, tuple[float, float]]:
+        sums = []
+        for first in range(0, self._steps, self._count):
+            state, *losses = program(state, key, jnp.asarray(first, jnp.int32), self._w, self._a)
+            sums.append(losses)
+            if first > self._count:  # a loss fetched late does not hold up the device
+                float(sums[-2][0])
+            bar.update(self._count)
+        totals = jnp.sum(jnp.asarray(sums), axis=0) / self._steps
+        return state, (float(totals[0]), float(totals[1]))
+
+    def _keep_best(
+        self,
+        state: SearchState,
+        variables: Tree,
+        best: Checkpoints,
+        epoch: int,
+        score: Score,
+        architecture: Architecture,
+    ) -> SearchState:
+        if not score.value > float(state.best_value):
+            return state
+        best.save(epoch, variables)
+        self._write_architecture(architecture)
+        return state.replace(
+            best_value=jnp.asarray(score.value, jnp.float32), best_epoch=jnp.asarray(epoch, jnp.int32)
+        )
+
+    def _compile(self, state: SearchState, key: PRNGKeyArray, alternate: bool) -> Any:
+        settings = self._config.search
+
+        def steps(
+            state: SearchState, key: PRNGKeyArray, first: Int32[Array, ""], w: PatchSource, a: PatchSource
+        ) -> Any:
+            return search_steps(
+                self._searcher,
+                state,
+                key,
+                first,
+                w,
+                a,
+                steps=self._steps,
+                count=self._count,
+                batch=settings.batch_size,
+                patch=settings.patch,
+                alternate=alternate,
+            )
+
+        phase = "the alternating steps" if alternate else "the warm-up steps"
+        arguments = (state, key, jnp.asarray(0, jnp.int32), self._w, self._a)
+        return compile_step(phase, jax.jit(steps, donate_argnums=0), arguments, self._say)
+
+    def _decode(self, state: SearchState) -> Architecture:
+        return decode_for(state.arch, self._config)
+
+    def _write_architecture(self, architecture: Architecture) -> None:
+        architecture.save(self._folder.path / "architecture.json")
+        draw_architecture(architecture, self._folder.path / "architecture.svg")
+
+
+def make_searcher(config: Config, steps_per_epoch: int) -> Searcher:
+    """The searcher that a config describes."""
+    task = config.task.build()
+    return Searcher(
+        net=SuperNet(config.space, task.channels, task.scale),
+        task=task,
+        loss=config.loss,
+        weights=weight_optimiser(config.search, config.search.epochs * steps_per_epoch),
+        architecture=arch_optimiser(config.search),
+    )
+
+
+def decode_for(arch: Tree, config: Config) -> Architecture:
+    """The architecture that alpha and beta describe now."""
+    task = config.task
+    return decode(
+        arch, config.space, task=task.name, channels=task.channels, scale=task.scale, residual=task.residual
+    )
+
+
+def describe(state: SearchState, architecture: Architecture, config: Config) -> dict[str, Any]:
+    """What metrics.jsonl says of alpha and beta: entropies in nats (means over rows), skips, and the decoded path."""
+    alpha = operation_weights(state.arch["alpha"])
+    beta = entropy(transitions(state.arch["beta"], config.space))
+    return {
+        "alpha_entropy": float(entropy(alpha).mean()),
+        "beta_entropy": float(beta.sum() / jnp.maximum((beta > 0).sum(), 1)),
+        "skip_count": sum(cell.operations().count("skip") for cell in architecture.cells),
+        "levels": list(architecture.levels),
+        "parameters": architecture.parameters(),
+    }
+
+
+def _for_bar(row: dict[str, Any]) -> dict[str, str]:
+    shown = {"loss": f"{row['loss']:.4f}", "skips": str(row["skip_count"])}
+    if "psnr" in row:
+        shown |= {"psnr": f"{row['psnr']:.2f}", "ssim": f"{row['ssim']:.4f}"}
+    return shown

@@ -1,0 +1,63 @@
+"""The fixed parts around the cells, the same in supernet and network: start, router, end (section 3.2)."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from hinas_jax.space.initialise import kernel_init
+from hinas_jax.space.operations import batch_norm, leaky_relu
+
+
+class Start(nn.Module):
+    """Two 3x3 convolutions that make the shallow feature."""
+
+    width: int
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch height width channel"]) -> Float[Array, "batch height width start"]:
+        """The shallow feature of a degraded picture with values in [0, 1]."""
+        x = nn.Conv(self.width, (3, 3), kernel_init=kernel_init, name="conv_0")(x)
+        return nn.Conv(self.width, (3, 3), kernel_init=kernel_init, name="conv_1")(leaky_relu(x))
+
+
+class Router(nn.Module):
+    """The 1x1 convolution that makes a feature f of a layer's output h, of the width of the cell it enters."""
+
+    width: int
+    affine: bool = False
+
+    @nn.compact
+    def __call__(
+        self, h: Float[Array, "batch height width channel"], *, train: bool
+    ) -> Float[Array, "batch height width out"]:
+        """f from h: 1x1 convolution and batch normalisation, no activation."""
+        y = nn.Conv(self.width, (1, 1), use_bias=False, kernel_init=kernel_init, name="conv")(h)
+        return batch_norm(train, affine=self.affine, name="norm")(y)
+
+
+class End(nn.Module):
+    """Two 3x3 convolutions, and for super-resolution a pixel shuffle, that make the residual (sections 3.2, 3.3)."""
+
+    width: int
+    channels: int
+    scale: int
+
+    @nn.compact
+    def __call__(
+        self, h: Float[Array, "batch height width channel"]
+    ) -> Float[Array, "batch height*scale width*scale out"]:
+        """The residual f_res(x), in units of the picture's [0, 1]."""
+        x = nn.Conv(self.width, (3, 3), kernel_init=kernel_init, name="conv_0")(h)
+        x = nn.Conv(self.channels * self.scale**2, (3, 3), kernel_init=kernel_init, name="conv_1")(leaky_relu(x))
+        return pixel_shuffle(x, self.scale)
+
+
+def pixel_shuffle(
+    x: Float[Array, "batch height width channel*scale*scale"], scale: int
+) -> Float[Array, "batch height*scale width*scale channel"]:
+    """Move channels to space: channel (i * scale + j) * C + c becomes row i, column j of each block, channel c."""
+    batch, height, width, channels = x.shape
+    x = x.reshape(batch, height, width, scale, scale, channels // scale**2)
+    return jnp.moveaxis(x, 3, 2).reshape(batch, height * scale, width * scale, channels // scale**2)

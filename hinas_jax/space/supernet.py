@@ -1,0 +1,96 @@
+"""SuperNet: start, layers of width levels, routers, end (section 3.2). It alone owns the collection ``arch``.
+
+``variables = {"params", "arch", "batch_stats"}``; ``arch`` holds alpha and beta. A supernet is a pure function of them:
+
+    variables = SuperNet(space).init(key, picture, train=False)
+    residual = SuperNet(space).apply(variables, picture, train=False)
+"""
+
+from __future__ import annotations
+
+import functools
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from hinas_jax.architecture import OPERATIONS
+from hinas_jax.space.cell import SuperCell
+from hinas_jax.space.parts import End, Router, Start
+from hinas_jax.space.relaxation import operation_weights, transitions
+from hinas_jax.space.search_space import MOVES, SearchSpace
+
+
+class SuperNet(nn.Module):
+    """f_res of Eq. 7 while searching: all operations and all widths at once.
+
+    Attributes:
+        space: sizes, and whether cells and alpha are shared.
+        channels: channels of a picture, 1 or 3.
+        scale: pixel-shuffle factor, 1 for denoising.
+    """
+
+    space: SearchSpace
+    channels: int = 1
+    scale: int = 1
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch height width channel"], *, train: bool
+    ) -> Float[Array, "batch height*scale width*scale channel"]:
+        """The residual of a degraded picture ``x`` in [0, 1].
+
+        With ``train`` batch normalisation uses the batch's statistics, and ``batch_stats`` must be mutable.
+        """
+        space = self.space
+        alpha, beta = self._architecture_weights()
+        start = Start(space.start_width, name="start")(x)
+        before, last = {0: start}, {0: start}  # outputs h_{l-2}, h_{l-1}, by level
+        for layer in range(space.layers):
+            rows = alpha[layer if space.layerwise else 0]
+            outputs = {
+                level: self._level(layer, level, last, before, rows, beta[layer], train)
+                for level in space.levels(layer)
+            }
+            before, last = last, outputs
+        features = jnp.concatenate([last[level] for level in sorted(last)], axis=-1)
+        return End(space.end_width, self.channels, self.scale, name="end")(features)
+
+    def _architecture_weights(self) -> tuple[Float[Array, "layer edge operation"], Float[Array, "layer level 3"]]:
+        space = self.space
+        layers = space.layers if space.layerwise else 1
+        alpha = self.variable("arch", "alpha", jnp.zeros, (layers, space.edges, len(OPERATIONS)))
+        beta = self.variable("arch", "beta", jnp.zeros, (space.layers, len(space.width_factors), len(MOVES)))
+        return operation_weights(alpha.value), transitions(beta.value, space)
+
+    def _level(
+        self,
+        layer: int,
+        level: int,
+        last: dict[int, Float[Array, "batch height width channel"]],
+        before: dict[int, Float[Array, "batch height width channel"]],
+        alpha: Float[Array, "edge operation"],
+        beta: Float[Array, "level 3"],
+        train: bool,
+    ) -> Float[Array, "batch height width channel"]:
+        """h_l^i: Eq. 5 with cell sharing, Eq. 6 without."""
+        width, at = self.space.widths[level], f"{layer}_{level}"
+        # where layer l-2 has no level i: the nearest narrower one
+        f2 = Router(width, name=f"skip_router_{at}")(before[min(level, max(before))], train=train)
+        weighted = [
+            (k, beta[k, MOVES.index(level - k)], Router(width, name=f"router_{at}_from_{k}")(last[k], train=train))
+            for k in self.space.incoming(layer, level)
+        ]
+        if self.space.cell_sharing:
+            mixed = _sum([weight.astype(f.dtype) * f for _, weight, f in weighted])
+            return SuperCell(self.space.nodes, name=f"cell_{at}")(mixed, f2, alpha, train=train)
+        return _sum(
+            [
+                weight * SuperCell(self.space.nodes, name=f"cell_{at}_from_{k}")(f, f2, alpha, train=train)
+                for k, weight, f in weighted
+            ]
+        )
+
+
+def _sum(terms: list[Float[Array, "batch height width channel"]]) -> Float[Array, "batch height width channel"]:
+    return functools.reduce(jnp.add, terms)

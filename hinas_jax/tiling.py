@@ -1,0 +1,58 @@
+"""Pictures as tiles of one fixed shape, and back. NumPy, HWC."""
+
+from __future__ import annotations
+
+from jaxtyping import Float, Shaped
+import numpy as np
+
+
+def tile_starts(size: int, tile: int, overlap: int = 0) -> list[int]:
+    """Where tiles start along one side: adjacent but for ``overlap``, the last flush with the border.
+
+    Raises:
+        ValueError: the side is smaller than a tile, or the overlap leaves no step.
+    """
+    if size < tile or overlap >= tile:
+        raise ValueError(f"a side of {size} pixels cannot be tiled by {tile} with an overlap of {overlap}")
+    starts = list(range(0, size - tile, tile - overlap))
+    return [*starts, size - tile]
+
+
+def cut_tiles(
+    picture: Shaped[np.ndarray, "height width channel"], tile: int, overlap: int = 0
+) -> Shaped[np.ndarray, "tiles tile tile channel"]:
+    """All tiles of a picture, row by row."""
+    height, width = picture.shape[:2]
+    rows, columns = tile_starts(height, tile, overlap), tile_starts(width, tile, overlap)
+    return np.stack([picture[y : y + tile, x : x + tile] for y in rows for x in columns])
+
+
+def join_tiles(
+    tiles: Float[np.ndarray, "tiles side side channel"], height: int, width: int, tile: int, overlap: int = 0
+) -> Float[np.ndarray, "clean_height clean_width channel"]:
+    """Put restored tiles together.
+
+    Where tiles overlap, each side of the overlap's middle comes from the tile it is deeper inside of, so with an
+    overlap of twice the receptive radius the result equals the whole picture's.
+
+    Args:
+        tiles: restored tiles in the order of ``cut_tiles``; they may be larger than ``tile`` by a whole factor.
+        height: of the degraded picture.
+        width: of the degraded picture.
+        tile: side of the degraded tiles.
+        overlap: as given to ``cut_tiles``.
+    """
+    scale = tiles.shape[1] // tile
+    picture = np.empty((height * scale, width * scale, tiles.shape[-1]), tiles.dtype)
+    places = [(y, x) for y in _spans(height, tile, overlap) for x in _spans(width, tile, overlap)]
+    for restored, ((y, top, bottom), (x, left, right)) in zip(tiles, places, strict=True):
+        inside = restored[(top - y) * scale : (bottom - y) * scale, (left - x) * scale : (right - x) * scale]
+        picture[top * scale : bottom * scale, left * scale : right * scale] = inside
+    return picture
+
+
+def _spans(size: int, tile: int, overlap: int) -> list[tuple[int, int, int]]:
+    """(start of the tile, first and end of what it contributes), for each tile along one side."""
+    starts = tile_starts(size, tile, overlap)
+    cuts = [0, *((after + before + tile) // 2 for before, after in zip(starts, starts[1:], strict=False)), size]
+    return list(zip(starts, cuts[:-1], cuts[1:], strict=True))

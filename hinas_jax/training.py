@@ -1,0 +1,297 @@
+"""Training an Architecture from scratch, or from the supernet's kernels (section 4.1). The best on V is kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+from jaxtyping import Array, Float, Int32, PRNGKeyArray
+from tqdm.auto import tqdm
+
+from hinas_jax.architecture import Architecture
+from hinas_jax.checkpoints import Checkpoints
+from hinas_jax.compiling import Say, compile_step, scan_steps, steps_per_call
+from hinas_jax.config import Config, ConfigError, LossConfig, TrainConfig
+from hinas_jax.data.patches import PatchSource, sample_crops, to_device
+from hinas_jax.data.sources import check_sizes, load_pictures, split
+from hinas_jax.losses import restoration_loss
+from hinas_jax.modelfile import Model
+from hinas_jax.optimisers import training_optimiser
+from hinas_jax.runs import RunFolder
+from hinas_jax.space.inherit import inherit
+from hinas_jax.space.initialise import initialise
+from hinas_jax.space.network import Network
+from hinas_jax.space.supernet import SuperNet
+from hinas_jax.tasks import Task, crop_side, degrade_crops, restore
+from hinas_jax.validation import Score, Validation
+
+Tree = Any
+
+
+@struct.dataclass
+class TrainState:
+    """All that a training is, between two steps."""
+
+    step: Int32[Array, ""]
+    params: Tree
+    batch_stats: Tree
+    optimiser: optax.OptState
+    best_value: Float[Array, ""]
+
+
+@dataclasses.dataclass(frozen=True)
+class Trainer:
+    """The pure part of a training: what a step does, for one network, task, loss and optimiser."""
+
+    net: Network
+    task: Task
+    loss: LossConfig
+    optimiser: optax.GradientTransformation
+
+    def init(self, variables: dict[str, Tree]) -> TrainState:
+        """The state before the first step."""
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            params=variables["params"],
+            batch_stats=variables["batch_stats"],
+            optimiser=self.optimiser.init(variables["params"]),
+            best_value=jnp.asarray(-jnp.inf),
+        )
+
+    def loss_of(
+        self, params: Tree, batch_stats: Tree, degraded: Float[Array, "..."], clean: Float[Array, "..."]
+    ) -> tuple[Float[Array, ""], Tree]:
+        """Eq. 7 on a batch, and the moved running statistics."""
+        variables = {"params": params, "batch_stats": batch_stats}
+        output, moved = self.net.apply(variables, degraded, train=True, mutable=["batch_stats"])
+        restored = restore(self.task, output, degraded)
+        loss = restoration_loss(
+            restored, clean, ssim_weight=self.loss.ssim_weight, pixel_loss=self.loss.pixel_loss
+        )
+        return loss, moved["batch_stats"]
+
+    def step(
+        self, state: TrainState, degraded: Float[Array, "..."], clean: Float[Array, "..."]
+    ) -> tuple[TrainState, Float[Array, ""]]:
+        """One update on a batch; returns its loss too."""
+        gradient = jax.value_and_grad(self.loss_of, has_aux=True)
+        (loss, batch_stats), grads = gradient(state.params, state.batch_stats, degraded, clean)
+        updates, optimiser = self.optimiser.update(grads, state.optimiser, state.params)
+        params = optax.apply_updates(state.params, updates)
+        return state.replace(step=state.step + 1, params=params, batch_stats=batch_stats, optimiser=optimiser), loss
+
+    def restore(self, variables: Tree, degraded: Float[Array, "batch height width channel"]) -> Float[Array, "..."]:
+        """f_net with running statistics, for evaluation."""
+        return restore(self.task, self.net.apply(variables, degraded, train=False), degraded)
+
+
+def train_steps(
+    trainer: Trainer,
+    state: TrainState,
+    key: PRNGKeyArray,
+    source: PatchSource,
+    *,
+    count: int,
+    batch: int,
+    patch: int,
+) -> tuple[TrainState, Float[Array, ""]]:
+    """``count`` updates on random patches as one scan; returns the sum of the losses too.
+
+    Each step's randomness comes from ``key`` and the step's number, so a resumed training draws what it would have.
+    """
+    side = crop_side(trainer.task, patch)
+
+    def step(state: TrainState, number: Int32[Array, ""]) -> tuple[TrainState, Array]:
+        choose, crop, degrade = jax.random.split(jax.random.fold_in(key, number), 3)
+        indices = jax.random.randint(choose, (batch,), 0, source.count)
+        return trainer.step(state, *degrade_crops(trainer.task, degrade, sample_crops(source, crop, indices, side)))
+
+    state, losses = scan_steps(step, state, state.step + jnp.arange(count))
+    return state, losses.sum()
+
+
+def train(
+    config: Config, architecture: Architecture, workdir: Path, *, restart: bool = False, say: Say = print
+) -> Model:
+    """Train an architecture, or go on with a training that was interrupted.
+
+    Args:
+        config: the experiment.
+        architecture: as searched; ``config.train.width_scale`` widens it.
+        workdir: the run's folder; model.safetensors there always holds the best so far.
+        restart: begin anew in a folder that holds a run.
+        say: where lines for people go.
+
+    Returns:
+        The model that did best on V.
+
+    Raises:
+        ConfigError: ``workdir`` holds another run, or the architecture is of another task than the config.
+        PictureError: the pictures cannot be used.
+    """
+    started = time.monotonic()
+    _check_task(config, architecture)
+    pictures = load_pictures(config.data.root, "train", config.task.channels, config.data.exclude)
+    assert pictures is not None  # only the test role may be absent
+    task = config.task.build()
+    check_sizes(pictures, crop_side(task, config.train.patch), "training")
+    w, a, v = split(pictures, config.seed, config.data.validation_fraction)
+    folder = RunFolder(workdir, config, restart=restart)
+    network = architecture.scaled(config.train.width_scale)
+    _claim_architecture(folder, network)
+    used = w.joined(a)
+    facts: dict[str, Any] = {
+        "kind": "train", "seed": config.seed, "splits": {"train": used.digest(), "V": v.digest()}
+    }  # fmt: skip
+    folder.write_manifest(**facts)
+    say(f"pictures: {len(used)} to train on, {len(v)} to validate with; {network.parameters():,} parameters")
+    validation = Validation(v, task, seed=config.seed, tile=config.train.patch, batch=config.train.batch_size)
+    _Training(config, folder, task, network, to_device(used), validation, say).run(started)
+    folder.write_manifest(**facts, seconds=round(time.monotonic() - started, 1))
+    return Model.load(workdir / "model.safetensors")
+
+
+class _Training:
+    """The loop's effects: compile, run steps, evaluate, keep the best, save, tell."""
+
+    def __init__(
+        self,
+        config: Config,
+        folder: RunFolder,
+        task: Task,
+        architecture: Architecture,
+        source: PatchSource,
+        validation: Validation,
+        say: Say,
+    ) -> None:
+        self._config, self._folder, self._architecture, self._say = config, folder, architecture, say
+        self._source, self._validation = source, validation
+        # a divisor of both, so that one program serves the last stretch too
+        self._count = steps_per_call(math.gcd(config.train.steps, config.train.validate_every))
+        self._trainer = Trainer(Network(architecture), task, config.loss, training_optimiser(config.train))
+
+    def run(self, started: float) -> None:
+        config = self._config.train
+        key, init_key = jax.random.split(jax.random.key(self._config.seed))
+        state = self._trainer.init(self._initial(init_key))
+        checkpoints = Checkpoints(self._folder.path / "checkpoints")
+        if (done := checkpoints.latest() or 0) > 0:
+            state = checkpoints.restore(state)
+            self._say(f"going on after step {done} of {config.steps}")
+        spent = self._folder.cut_metrics(done)
+        if done < config.steps:
+            run_steps = self._compile(state, key)
+        restore_tiles = jax.jit(self._trainer.restore)
+        with tqdm(total=config.steps, initial=done, unit="step", desc="train", dynamic_ncols=True) as bar:
+            while done < config.steps:
+                count = min(config.validate_every, config.steps - done)
+                state, loss = self._run_steps(run_steps, state, key, count, bar)
+                variables = {"params": state.params, "batch_stats": state.batch_stats}
+                score = self._validation.score(restore_tiles, variables)
+                done += count
+                row = {"loss": loss, "psnr": score.psnr, "ssim": score.ssim}
+                if score.value > float(state.best_value):
+                    state = state.replace(best_value=jnp.asarray(score.value, jnp.float32))
+                    self._save_model(variables, done, score)
+                epoch = done * config.batch_size / self._source.count
+                seconds = round(spent + time.monotonic() - started, 2)
+                self._folder.append_metrics({"step": done, "epoch": round(epoch, 2), "seconds": seconds} | row)
+                checkpoints.save(done, state)
+                bar.set_postfix(loss=f"{row['loss']:.4f}", psnr=f"{score.psnr:.2f}", ssim=f"{score.ssim:.4f}")
+        checkpoints.close()
+
+    def _run_steps(
+        self, program: Any, state: TrainState, key: PRNGKeyArray, count: int, bar: Any
+    ) -> tuple[TrainState, float]:
+        sums: list[Array] = []
+        for _ in range(count // self._count):
+            state, loss = program(state, key, self._source)
+            sums.append(loss)
+            if len(sums) > 1:  # a loss fetched late does not hold up the device
+                float(sums[-2])
+            bar.update(self._count)
+        return state, float(jnp.sum(jnp.asarray(sums)) / count)
+
+    def _initial(self, key: PRNGKeyArray) -> dict[str, Tree]:
+        variables = initialise(self._trainer.net, key, self._architecture.channels)
+        if not self._config.train.warm_start:
+            return variables
+        return inherit(variables, best_supernet(Path(self._config.train.warm_start)), self._architecture, self._config.space)
+
+    def _compile(self, state: TrainState, key: PRNGKeyArray) -> Any:
+        config: TrainConfig = self._config.train
+
+        def steps(state: TrainState, key: PRNGKeyArray, source: PatchSource) -> Any:
+            return train_steps(
+                self._trainer,
+                state,
+                key,
+                source,
+                count=self._count,
+                batch=config.batch_size,
+                patch=config.patch,
+            )
+
+        arguments = (state, key, self._source)
+        return compile_step("the training step", jax.jit(steps, donate_argnums=0), arguments, self._say)
+
+    def _save_model(self, variables: Tree, step: int, score: Score) -> None:
+        card = {
+            "task": dataclasses.asdict(self._config.task),
+            "data": dataclasses.asdict(self._config.data),
+            "train": dataclasses.asdict(self._config.train),
+            "seed": self._config.seed,
+            "step": step,
+            "validation": dataclasses.asdict(score),
+        }
+        Model(self._architecture, variables, card).save(self._folder.path / "model.safetensors")
+
+
+def best_supernet(workdir: Path) -> dict[str, Tree]:
+    """The variables of the supernet that did best on V in the search of folder ``workdir``.
+
+    Raises:
+        ConfigError: the folder holds no finished evaluation of a search.
+    """
+    folder = workdir / "checkpoints" / "best"
+    if not (workdir / "config.json").is_file() or not folder.is_dir():
+        raise ConfigError(f"{workdir} is not the folder of a search")
+    config = Config.from_json((workdir / "config.json").read_text())
+    net = SuperNet(config.space, config.task.channels, config.task.scale)
+    checkpoints = Checkpoints(folder, keep=1)
+    if checkpoints.latest() is None:
+        raise ConfigError(f"{workdir}: the search has not evaluated any supernet yet; let it run on")
+    variables: dict[str, Tree] = checkpoints.restore(initialise(net, jax.random.key(0), config.task.channels))
+    checkpoints.close()
+    return variables
+
+
+def _check_task(config: Config, architecture: Architecture) -> None:
+    task = config.task
+    for name, ours in (
+        ("name", architecture.task),
+        ("scale", architecture.scale),
+        ("channels", architecture.channels),
+        ("residual", architecture.residual),
+    ):
+        if getattr(task, name) != ours:
+            raise ConfigError(
+                f"the architecture was searched with task.{name} = {ours}, the config says {getattr(task, name)};"
+                " train it with the config it was searched with"
+            )
+
+
+def _claim_architecture(folder: RunFolder, architecture: Architecture) -> None:
+    file = folder.path / "architecture.json"
+    if file.exists() and Architecture.load(file) != architecture:
+        raise ConfigError(
+            f"{folder.path} holds a training of another architecture; give another --workdir, or --restart"
+        )
+    architecture.save(file)
