@@ -11,12 +11,12 @@ from hinas_jax.space.search_space import SearchSpace
 config = Config(
     task=TaskConfig(sigmas=(50.0,)),
     data=DataConfig(root="bundled", validation_fraction=0.1),
-    space=SearchSpace(layers=2, nodes=2, base_width=6, width_factors=(1, 2), start_width=16, end_width=16),
+    space=SearchSpace(layers=2, nodes=2, base_width=8, width_factors=(1, 2), start_width=16, end_width=16),
     search=SearchConfig(
         epochs=10, warmup=0.3, evaluate_after=0.5, batch_size=4, patch=32, crops_per_picture=8,
-        learning_rate=0.05, arch_learning_rate=0.02,
+        arch_learning_rate=0.003,
     ),
     train=TrainConfig(
-        steps=800, batch_size=8, patch=40, recipe="modern", learning_rate=4e-3, width_scale=2, validate_every=100
+        steps=2000, batch_size=8, patch=40, recipe="modern", learning_rate=4e-3, width_scale=2, validate_every=250
     ),
 )  # fmt: skip

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -130,7 +131,7 @@ class Architecture:
     def _check_ranges(self) -> None:
         if self.task not in TASKS:
             raise ArchitectureError(f"task {self.task!r} is not one of {', '.join(TASKS)}")
-        if self.channels not in (1, 3):
+        if not _is_count(self.channels) or self.channels not in (1, 3):
             raise ArchitectureError(f"channels must be 1 (grey) or 3 (RGB), not {self.channels!r}")
         for name in ("base_width", "scale", "start_width", "end_width"):
             value = getattr(self, name)
@@ -186,7 +187,7 @@ class Architecture:
         """
         try:
             document = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
             raise ArchitectureError(f"not JSON: {error}") from None
         if not isinstance(document, dict) or document.get("schema") != SCHEMA:
             raise ArchitectureError(f'not an architecture of schema {SCHEMA} (its field "schema" must say {SCHEMA})')
@@ -206,7 +207,7 @@ class Architecture:
             return cls(cells=cells, levels=levels, width_factors=factors, **document)
         except ArchitectureError:
             raise
-        except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
+        except (TypeError, ValueError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise ArchitectureError(f"a field has the wrong form: {error}") from None
 
     def save(self, path: Path) -> None:
@@ -248,7 +249,7 @@ def _edge_from_json(document: Mapping[str, Any]) -> Edge:
     fixed = {"h_{l-1}": 0, "h_{l-2}": 1}
     if name in fixed:
         return Edge(fixed[name], document["operation"])
-    if not isinstance(name, str) or not name.startswith("x_") or not name[2:].isdecimal() or len(name) > 6:
+    if not isinstance(name, str) or not re.fullmatch("x_[1-9][0-9]{0,3}", name):
         raise ArchitectureError(f"an edge comes from {name!r}; known are h_{{l-1}}, h_{{l-2}}, x_1, x_2, ...")
     return Edge(int(name[2:]) + 1, document["operation"])
 

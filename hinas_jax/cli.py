@@ -81,7 +81,7 @@ class Restore:
     """Pictures, or folders of pictures."""
     output: Path
     """Folder for the restored pictures, under their own names."""
-    tile: int = 256
+    tile: int = restoring.TILE
     """Side of the tiles that larger pictures are cut into, in pixels: less takes less memory."""
 
 

@@ -10,7 +10,7 @@ import difflib
 import importlib.util
 import json
 import math
-import types
+import sys
 import typing
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -42,6 +42,7 @@ class TaskConfig:
     """Residual learning (section 3.3): the input, enlarged for super-resolution, is added to the output."""
 
     def __post_init__(self) -> None:
+        _require_forms(self, "task.")
         if self.name == "denoise":
             _require(self.scale == 1, f"task.scale must be 1 for denoising, not {self.scale}")
             ok = bool(self.sigmas) and all(0 < sigma <= 255 for sigma in self.sigmas)
@@ -69,6 +70,7 @@ class DataConfig:
     """Part of the training pictures held back as V (section 4.1), one picture at least."""
 
     def __post_init__(self) -> None:
+        _require_forms(self, "data.")
         ok = 0 < self.validation_fraction < 1
         _require(ok, f"data.validation_fraction must lie between 0 and 1, not {self.validation_fraction}")
 
@@ -83,6 +85,7 @@ class LossConfig:
     """l2: mean squared error (the paper). l1: mean absolute error."""
 
     def __post_init__(self) -> None:
+        _require_forms(self, "loss.")
         _require(self.ssim_weight >= 0, f"loss.ssim_weight must be 0 or more, not {self.ssim_weight}")
 
 
@@ -111,14 +114,15 @@ class SearchConfig:
     """Kernels: SGD's momentum."""
     weight_decay: float = 3e-4
     """Kernels: weight decay, added to the gradient."""
-    gradient_clip: float = 5.0
-    """Kernels: largest global norm of the gradient, before weight decay."""
+    gradient_clip: float = 0.5
+    """Kernels: largest global norm of the gradient, before weight decay (5 lets the first epochs diverge)."""
     arch_learning_rate: float = 1e-3
     """alpha and beta: Adam's learning rate."""
     arch_weight_decay: float = 1e-3
     """alpha and beta: weight decay, added to the gradient."""
 
     def __post_init__(self) -> None:
+        _require_forms(self, "search.")
         _require_counts(self, "search", "epochs", "batch_size", "patch", "crops_per_picture")
         _require_rates(self, "search", "learning_rate", "final_learning_rate", "gradient_clip", "arch_learning_rate")
         _require_parts(self, "search", "warmup", "evaluate_after", "momentum")
@@ -157,6 +161,7 @@ class TrainConfig:
     """Steps between two evaluations on V; the best network is kept."""
 
     def __post_init__(self) -> None:
+        _require_forms(self, "train.")
         _require_counts(self, "train", "steps", "batch_size", "patch", "validate_every")
         _require_rates(self, "train", "learning_rate", "width_scale")
         ok = not self.warm_start or self.width_scale == 1
@@ -177,6 +182,8 @@ class Config:
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
+        _require_forms(self)
+        _require_forms(self.space, "space.")
         _require(0 <= self.seed < 2**32, f"seed must lie in 0..{2**32 - 1}, not {self.seed}")
         for part, patch in (("search", self.search.patch), ("train", self.train.patch)):
             least = -(-SSIM_WINDOW // self.task.scale)
@@ -272,20 +279,31 @@ def _build(kind: Any, document: Any, prefix: str) -> Any:
 def _value(hint: Any, value: Any, name: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return _build(hint, value, name + ".")
+    if typing.get_origin(hint) is tuple and isinstance(value, list):
+        return tuple(_value(typing.get_args(hint)[0], item, name) for item in value)
+    if not _has_form(hint, value):
+        raise ConfigError(f"{name} has a value of the wrong form: {json.dumps(value)}")
+    return float(value) if hint is float else value
+
+
+def _require_forms(part: object, prefix: str = "") -> None:
+    """Check the types, which Python itself does not, of all fields of a dataclass."""
+    for name, hint in typing.get_type_hints(type(part)).items():
+        value = getattr(part, name)
+        _require(_has_form(hint, value), f"{prefix}{name} has a value of the wrong form: {value!r}")
+
+
+def _has_form(hint: Any, value: Any) -> bool:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is tuple and isinstance(value, list):
-        return tuple(_value(arguments[0], item, name) for item in value)
-    if origin is Literal and value in arguments and not isinstance(value, bool):
-        return value
-    if isinstance(hint, type) and not isinstance(hint, types.GenericAlias) and _fits(hint, value):
-        return float(value) if hint is float and isinstance(value, int) else value
-    raise ConfigError(f"{name} has a value of the wrong form: {json.dumps(value)}")
-
-
-def _fits(hint: type, value: Any) -> bool:
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_has_form(arguments[0], item) for item in value)
+    if origin is Literal:
+        return any(type(value) is type(known) and value == known for known in arguments)
+    if isinstance(value, bool):
+        return hint is bool
     if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
+        return isinstance(value, int | float) and abs(value) <= sys.float_info.max  # neither infinite nor NaN
+    return isinstance(value, hint)
 
 
 def unknown_field(name: str, known: list[str]) -> str:

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-from jaxtyping import Float, Shaped
 import numpy as np
+from jaxtyping import Float, Shaped
 
 
 def tile_starts(size: int, tile: int, overlap: int = 0) -> list[int]:
     """Where tiles start along one side: adjacent but for ``overlap``, the last flush with the border.
 
+    A side no longer than a tile is one tile.
+
     Raises:
-        ValueError: the side is smaller than a tile, or the overlap leaves no step.
+        ValueError: the overlap leaves no step.
     """
-    if size < tile or overlap >= tile:
-        raise ValueError(f"a side of {size} pixels cannot be tiled by {tile} with an overlap of {overlap}")
-    starts = list(range(0, size - tile, tile - overlap))
-    return [*starts, size - tile]
+    if overlap >= tile:
+        raise ValueError(f"tiles of {tile} pixels cannot overlap by {overlap}")
+    last = max(size - tile, 0)
+    return [*range(0, last, tile - overlap), last]
 
 
 def cut_tiles(
     picture: Shaped[np.ndarray, "height width channel"], tile: int, overlap: int = 0
-) -> Shaped[np.ndarray, "tiles tile tile channel"]:
-    """All tiles of a picture, row by row."""
+) -> Shaped[np.ndarray, "tiles tile_height tile_width channel"]:
+    """All tiles of a picture, row by row; they are smaller than ``tile`` only where the picture is."""
     height, width = picture.shape[:2]
     rows, columns = tile_starts(height, tile, overlap), tile_starts(width, tile, overlap)
     return np.stack([picture[y : y + tile, x : x + tile] for y in rows for x in columns])
 
 
 def join_tiles(
-    tiles: Float[np.ndarray, "tiles side side channel"], height: int, width: int, tile: int, overlap: int = 0
+    tiles: Float[np.ndarray, "tiles tile_height tile_width channel"], height: int, width: int, tile: int, overlap: int = 0
 ) -> Float[np.ndarray, "clean_height clean_width channel"]:
     """Put restored tiles together.
 
@@ -42,7 +44,7 @@ def join_tiles(
         tile: side of the degraded tiles.
         overlap: as given to ``cut_tiles``.
     """
-    scale = tiles.shape[1] // tile
+    scale = tiles.shape[1] // min(tile, height)
     picture = np.empty((height * scale, width * scale, tiles.shape[-1]), tiles.dtype)
     places = [(y, x) for y in _spans(height, tile, overlap) for x in _spans(width, tile, overlap)]
     for restored, ((y, top, bottom), (x, left, right)) in zip(tiles, places, strict=True):

@@ -29,7 +29,7 @@ _BUNDLED_TRAIN: Final = (
 )  # fmt: skip
 _BUNDLED_TEST: Final = ("camera", "coffee", "rocket")
 
-Role = Literal["train", "test"]
+Role = Literal["train", "test", "all"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -67,7 +67,7 @@ def load_pictures(root: str, role: Role, channels: int, exclude: Sequence[str] =
         root: "bundled"; "tfds:NAME" with NAME as TFDS knows it ("tfds:div2k/bicubic_x2"); or a folder. A folder with
             ``train`` inside is used as DIR/train and DIR/val together for training and DIR/test for testing; any
             other folder is one set, flat or nested, for training.
-        role: "train" or "test".
+        role: "train", "test", or "all" for every picture of a folder, whatever lies in it.
         channels: 1 to convert to grey, 3 for RGB.
         exclude: names (file names without suffix) to leave out.
 
@@ -125,6 +125,8 @@ def check_sizes(pictures: PictureSet, side: int, purpose: str) -> None:
 
 
 def _folder_paths(root: Path, role: Role) -> list[Path] | None:
+    if role == "all":
+        return find_pictures(root)
     if not (root / "train").is_dir():
         return find_pictures(root) if role == "train" else None
     if role == "test":
@@ -147,7 +149,7 @@ def _load_tfds(name: str, role: Role, channels: int) -> PictureSet:
     except Exception as error:  # TFDS raises many kinds
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise PictureError(f"{TFDS}{name}: TFDS cannot read split {part!r} ({first}); prepare it first") from None
-    key = "hr" if "hr" in source.element_spec else "image"
+    key = "hr" if "hr" in source.dataset_info.features else "image"
     return PictureSet(
         tuple(f"{part}/{i:06d}" for i in range(len(source))),
         tuple(_with_channels(np.asarray(source[i][key]), channels) for i in range(len(source))),

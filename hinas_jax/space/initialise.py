@@ -58,4 +58,6 @@ def _last(path: tuple[Any, ...]) -> str:
 
 
 def _is_kernel(path: tuple[Any, ...]) -> bool:
+    if any(part.key == "residual" for part in path):  # the end's last convolution starts at zero
+        return False
     return _last(path).startswith(("kernel", "depthwise", "pointwise"))

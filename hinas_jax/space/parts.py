@@ -38,7 +38,10 @@ class Router(nn.Module):
 
 
 class End(nn.Module):
-    """Two 3x3 convolutions, and for super-resolution a pixel shuffle, that make the residual (sections 3.2, 3.3)."""
+    """Two 3x3 convolutions, and for super-resolution a pixel shuffle, that make the residual (sections 3.2, 3.3).
+
+    The last one starts at zero, so that f_net = f_res + f_skip starts as f_skip: the degraded picture, and not noise.
+    """
 
     width: int
     channels: int
@@ -50,7 +53,7 @@ class End(nn.Module):
     ) -> Float[Array, "batch height*scale width*scale out"]:
         """The residual f_res(x), in units of the picture's [0, 1]."""
         x = nn.Conv(self.width, (3, 3), kernel_init=kernel_init, name="conv_0")(h)
-        x = nn.Conv(self.channels * self.scale**2, (3, 3), kernel_init=kernel_init, name="conv_1")(leaky_relu(x))
+        x = nn.Conv(self.channels * self.scale**2, (3, 3), kernel_init=nn.initializers.zeros, name="residual")(leaky_relu(x))
         return pixel_shuffle(x, self.scale)
 
 
