@@ -1,7 +1,7 @@
-"""Grey denoising on BSD500 with the paper's settings (sections 3 and 4.1).
+r"""Grey denoising on BSD500 with the paper's settings (sections 3 and 4.1).
 
 Command:  python search.py denoise_bsd500 --data.root BSDS500 --workdir runs/denoise_bsd500
-          python train.py denoise_bsd500 --data.root BSDS500 --workdir runs/denoise_bsd500_train \\
+          python train.py denoise_bsd500 --data.root BSDS500 --workdir runs/denoise_bsd500_train \
               --architecture runs/denoise_bsd500/architecture.json --task.sigmas 50
           (BSDS500 holds the folders train, val and test; the search uses the 300 pictures of train and val)
 Hardware: one GPU; the paper needed 1 hour on a GTX 1080 Ti for the search

@@ -1,7 +1,7 @@
-"""Super-resolution x4 on DIV2K with the paper's settings (sections 3 and 4.1).
+r"""Super-resolution x4 on DIV2K with the paper's settings (sections 3 and 4.1).
 
 Command:  python search.py sr_div2k_x4 --data.root DIV2K --workdir runs/sr_div2k_x4
-          python train.py sr_div2k_x4 --data.root DIV2K --workdir runs/sr_div2k_x4_train \\
+          python train.py sr_div2k_x4 --data.root DIV2K --workdir runs/sr_div2k_x4_train \
               --architecture runs/sr_div2k_x4/architecture.json
           (DIV2K is any folder of the 800 high-resolution pictures; --data.root tfds:div2k reads them through TFDS)
 Hardware: one GPU; the paper needed 3.5 hours on a GTX 1080 Ti for the search

@@ -126,7 +126,9 @@ class Architecture:
             if abs(level - before) > 1:
                 raise ArchitectureError(f"layer {layer} jumps from level {before} to {level}; one step at most")
         if any(width < 1 for width in self.widths):
-            raise ArchitectureError(f"width factors {self.width_factors} leave a layer of {self.base_width} no channels")
+            raise ArchitectureError(
+                f"width factors {self.width_factors} leave a layer of {self.base_width} no channels"
+            )
 
     def _check_ranges(self) -> None:
         if self.task not in TASKS:

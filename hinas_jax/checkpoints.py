@@ -30,7 +30,9 @@ class Checkpoints:
     def restore(self, like: Any, number: int | None = None) -> Any:
         """Read checkpoint ``number`` (the newest by default) into the form of ``like``."""
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-        return self._manager.restore(self.latest() if number is None else number, args=ocp.args.StandardRestore(abstract))
+        return self._manager.restore(
+            self.latest() if number is None else number, args=ocp.args.StandardRestore(abstract)
+        )
 
     def close(self) -> None:
         """Wait for what is being written and let go of the folder."""

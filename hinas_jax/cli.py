@@ -22,6 +22,7 @@ from hinas_jax.architecture import Architecture, ArchitectureError
 from hinas_jax.compiling import enable_compilation_cache
 from hinas_jax.config import Config, ConfigError, config_names, load_config
 from hinas_jax.data.pictures import PictureError
+from hinas_jax.demo import run_demo
 from hinas_jax.drawing import draw_architecture
 from hinas_jax.modelfile import ModelError
 from hinas_jax.searching import search
@@ -39,6 +40,7 @@ USAGE: Final = """usage: hinas COMMAND ...
   evaluate MODEL [--images DIR | --data SET] --json FILE          measure a model, or a baseline
   restore MODEL INPUT... --output DIR                             restore pictures
   draw ARCHITECTURE --output FILE.svg|.png                        draw an architecture
+  demo [--workdir DIR]                                            all of it in miniature, on bundled pictures
 
 hinas COMMAND --help tells more. Configs: {configs}; or the path of a file."""
 
@@ -96,6 +98,14 @@ class Draw:
 
 
 @dataclasses.dataclass(frozen=True)
+class Demo:
+    """Search, train and restore in miniature, on pictures that come along."""
+
+    workdir: Path = Path("runs/demo")
+    """Where everything goes: summary.json, pictures, drawing, curves."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Search:
     """Search an architecture. Every field of the config can be replaced."""
 
@@ -128,6 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "evaluate": _evaluate,
         "restore": _restore,
         "draw": _draw,
+        "demo": _demo,
     }
     if not words or words[0] in ("-h", "--help"):
         _print(USAGE.format(configs=", ".join(config_names())))
@@ -148,7 +159,8 @@ def _search(words: list[str]) -> None:
     run = _parse(Search, words, "search", takes_config=True)
     architecture = search(run.config, run.workdir, restart=run.restart, say=_say)
     _print(
-        f"{run.workdir / 'architecture.json'}: levels {list(architecture.levels)}, {architecture.parameters():,} parameters"
+        f"{run.workdir / 'architecture.json'}:"
+        f" levels {list(architecture.levels)}, {architecture.parameters():,} parameters"
     )
 
 
@@ -194,8 +206,16 @@ def _draw(words: list[str]) -> None:
         raise UsageError(str(error)) from None
 
 
+def _demo(words: list[str]) -> None:
+    options = _parse(Demo, words, "demo")
+    summary = run_demo(options.workdir, say=_say)
+    for what in ("degraded", "gaussian_blur", "restored"):
+        _print(f"{what.replace('_', ' '):>13}: {summary[f'psnr_{what}']:.2f} dB, SSIM {summary[f'ssim_{what}']:.4f}")
+    _print(f"look at {options.workdir}: {', '.join(sorted(path.name for path in options.workdir.glob('*.png')))}")
+
+
 def _parse(kind: type[T], words: list[str], command: str, *, takes_config: bool = False) -> T:
-    """tyro's parse with its boxed messages made one line; the first word may name the config that fills the rest."""
+    """Tyro's parse with its boxed messages made one line; the first word may name the config that fills the rest."""
     default = None
     if takes_config:
         name, *words = words or [""]
@@ -208,6 +228,8 @@ def _parse(kind: type[T], words: list[str], command: str, *, takes_config: bool 
     message = io.StringIO()
     try:
         with contextlib.redirect_stderr(message):
+            if default is None:
+                return tyro.cli(kind, args=words, prog=f"hinas {command}")
             return tyro.cli(kind, args=words, default=default, prog=f"hinas {command}")
     except SystemExit as error:
         if error.code in (0, None):
@@ -231,7 +253,11 @@ def _one_line(boxed: str) -> str:
         elif line:
             paragraphs[-1].append(line)
     text = " ".join(paragraphs[0])
-    if len(paragraphs) > 1 and (near := re.search(r"--[\w.\-]+", " ".join(paragraphs[1]))) and "meant" in paragraphs[1][0]:
+    if (
+        len(paragraphs) > 1
+        and (near := re.search(r"--[\w.\-]+", " ".join(paragraphs[1])))
+        and "meant" in paragraphs[1][0]
+    ):
         text += f"; did you mean {near.group()}?"
     return text or "the arguments cannot be understood; see --help"
 

@@ -38,9 +38,7 @@ def steps_per_call(steps: int) -> int:
     return 1 if jax.default_backend() == "cpu" else steps
 
 
-def scan_steps(
-    step: Callable[[State, Any], tuple[State, Any]], state: State, inputs: Any
-) -> tuple[State, Any]:
+def scan_steps(step: Callable[[State, Any], tuple[State, Any]], state: State, inputs: Any) -> tuple[State, Any]:
     """``jax.lax.scan``, but the bare step where there is one only (see ``steps_per_call``)."""
     if len(jax.tree.leaves(inputs)[0]) > 1:
         return jax.lax.scan(step, state, inputs)

@@ -131,11 +131,11 @@ class SearchConfig:
     @property
     def warmup_epochs(self) -> int:
         """Epochs that update the kernels only."""
-        return int(self.warmup * self.epochs)
+        return int(round(self.warmup * self.epochs, 6))  # 0.29 of 100 is 28.999999999999996
 
     def evaluated(self, epoch: int) -> bool:
         """Whether V is evaluated after ``epoch`` (counted from 1)."""
-        return epoch > self.evaluate_after * self.epochs or epoch == self.epochs
+        return epoch > round(self.evaluate_after * self.epochs, 6) or epoch == self.epochs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,7 +202,7 @@ class Config:
         """
         try:
             document = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"not JSON: {error}") from None
         config: Config = _build(cls, document, "")
         return config
@@ -245,7 +245,9 @@ def _run_config_file(path: Path) -> Config:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except (SyntaxError, NameError, AttributeError, ImportError, TypeError) as error:
+    except ValueError:
+        raise
+    except Exception as error:  # whatever the caller's file raises is to be mended there
         raise ConfigError(f"cannot be run ({type(error).__name__}: {error})") from None
     config = getattr(module, "config", None)
     if not isinstance(config, Config):

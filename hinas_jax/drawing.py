@@ -215,9 +215,7 @@ class _Network:
         pen.text(x, y, word, size=10)
         return x, y, 0.29
 
-    def _draw_station(
-        self, pen: _Pen, x: float, y: float, name: str, about: str, *, width: float = _BOX[0]
-    ) -> _Stop:
+    def _draw_station(self, pen: _Pen, x: float, y: float, name: str, about: str, *, width: float = _BOX[0]) -> _Stop:
         pen.box(x, y, width, self._BOX[1], fill=_PALE, edge=_DEEP)
         pen.text(x, y - 0.09, name, size=9.5, weight="bold")
         pen.text(x, y + 0.1, about, size=8.5, colour=_GREY)
@@ -643,16 +641,12 @@ class _Pen:
     ) -> None:
         """Draw a rounded box around a centre, over the lines."""
         corner = (x - width / 2, y - height / 2)
-        self._axes.add_patch(
-            FancyBboxPatch(corner, width, height, _ROUND, fc=fill, ec=edge, lw=1.1, zorder=3)
-        )
+        self._axes.add_patch(FancyBboxPatch(corner, width, height, _ROUND, fc=fill, ec=edge, lw=1.1, zorder=3))
 
     def frame(self, panel: _Panel) -> None:
         """Draw the border of a panel, beneath all else."""
         left, top, width, height = panel
-        self._axes.add_patch(
-            FancyBboxPatch((left, top), width, height, _ROUND, fc="none", ec=_FAINT, zorder=0)
-        )
+        self._axes.add_patch(FancyBboxPatch((left, top), width, height, _ROUND, fc="none", ec=_FAINT, zorder=0))
 
     def disc(self, x: float, y: float, diameter: float) -> None:
         """Draw a circle around a centre."""

@@ -13,13 +13,14 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 from scipy.ndimage import gaussian_filter
 from tqdm.auto import tqdm
 
@@ -28,8 +29,9 @@ from hinas_jax.data.colour import luma
 from hinas_jax.data.sources import BUNDLED, PictureSet, load_pictures
 from hinas_jax.metrics import psnr, ssim
 from hinas_jax.modelfile import Model
+from hinas_jax.objective import f_net
 from hinas_jax.space.network import Network
-from hinas_jax.tasks import Denoise, SuperResolve, Task, restore, task_of
+from hinas_jax.tasks import Denoise, SuperResolve, Task, task_of
 from hinas_jax.tiling import tile_starts
 
 Protocol = Literal["standard", "released"]
@@ -163,6 +165,11 @@ def measure(
             padding = SSIM_WINDOW // 2
             padded = [np.pad(x, ((padding, padding), (padding, padding), (0, 0))) for x in (restored, clean)]
             return float(_psnr(restored, clean)), float(_ssim(*padded))
+    return psnr_and_ssim(restored, clean)
+
+
+def psnr_and_ssim(restored: Picture, clean: Picture) -> tuple[float, float]:
+    """PSNR in dB and SSIM of two pictures in [0, 1]."""
     return float(_psnr(restored, clean)), float(_ssim(restored, clean))
 
 
@@ -170,11 +177,8 @@ def network_restorer(model: Model, task: Task) -> Restorer:
     """f_net of a trained model on whole pictures; one compilation for each size of picture."""
     net = Network(model.architecture)
 
-    @jax.jit
-    def run(variables: dict[str, Array], degraded: Float[Array, "height width channel"]) -> Float[Array, "..."]:
-        return restore(task, net.apply(variables, degraded[None], train=False), degraded[None])[0]
-
-    return lambda degraded, _: np.asarray(run(model.variables, jnp.asarray(degraded)))
+    run = jax.jit(partial(f_net, net, task))
+    return lambda degraded, _: np.asarray(run(model.variables, jnp.asarray(degraded)[None])[0])
 
 
 def baseline(name: str, task: Task) -> Restorer:
@@ -211,9 +215,7 @@ def crop_to_multiple(pixels: np.ndarray, scale: int) -> np.ndarray:
     return pixels[: height - height % scale, : width - width % scale]
 
 
-def _tasks(
-    name: str, model: Model | None, sigma: float | None, scale: int | None, channels: int | None
-) -> list[Task]:
+def _tasks(name: str, model: Model | None, sigma: float | None, scale: int | None, channels: int | None) -> list[Task]:
     """One task for each row of the report."""
     if sigma is not None and not 0 < sigma <= 255:
         raise EvaluationError(f"--sigma must be above 0 and up to 255, not {sigma:g}")
@@ -253,7 +255,8 @@ def _restore_fresh_tiles(task: Denoise, restorer: Restorer, clean: Picture, key:
         noisy = np.asarray(_degrade(task, jax.random.fold_in(key, number), clean[place]))
         total[place] += restorer(noisy, clean[place])
         weight[place] += 1
-    return total / weight
+    mean: Picture = total / weight
+    return mean
 
 
 def _luma_of_output(picture: Picture, protocol: Protocol, border: int) -> Picture:
@@ -264,7 +267,7 @@ def _luma_of_output(picture: Picture, protocol: Protocol, border: int) -> Pictur
 
 
 def _luma(picture: Picture) -> Picture:
-    return np.asarray(luma(picture)) if picture.shape[-1] == 3 else picture
+    return np.asarray(luma(jnp.asarray(picture))) if picture.shape[-1] == 3 else picture
 
 
 _psnr = jax.jit(psnr)

@@ -22,4 +22,3 @@ def ssim(
     Both sides of a picture must have 11 pixels or more.
     """
     return jnp.asarray(dm_pix.ssim(restored, clean))
-

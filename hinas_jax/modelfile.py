@@ -1,4 +1,4 @@
-"""One .safetensors file: weights, architecture, and a card of how the model was made. Data only; loading runs nothing."""
+"""One .safetensors file: weights, architecture, and a card of how it was made. Data only; loading runs nothing."""
 
 from __future__ import annotations
 

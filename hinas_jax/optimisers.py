@@ -28,9 +28,7 @@ def training_optimiser(config: TrainConfig) -> optax.GradientTransformation:
     """The recipe that ``config.recipe`` names, for a network's kernels."""
     if config.recipe == "paper":
         schedule = optax.polynomial_schedule(config.learning_rate, 0.0, 0.9, config.steps)
-        return optax.chain(
-            optax.clip(5.0), optax.add_decayed_weights(4e-5), optax.sgd(schedule, momentum=0.9)
-        )
+        return optax.chain(optax.clip(5.0), optax.add_decayed_weights(4e-5), optax.sgd(schedule, momentum=0.9))
     rise = min(500, config.steps // 10)
     schedule = optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, rise, config.steps)
     return optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=1e-4))

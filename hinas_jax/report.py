@@ -167,9 +167,7 @@ def _shade_warm_up(axes: Axes, metrics: Sequence[Mapping[str, Any]], x: _Absciss
     warm = [row[x] for row in metrics if row.get("phase") == "warmup"]
     if warm:
         after = min((row[x] for row in metrics if row[x] > max(warm)), default=max(warm))
-        axes.axvspan(
-            axes.get_xlim()[0], (max(warm) + after) / 2, color=_SHADE, lw=0, zorder=0, label="warm-up"
-        )
+        axes.axvspan(axes.get_xlim()[0], (max(warm) + after) / 2, color=_SHADE, lw=0, zorder=0, label="warm-up")
 
 
 def _curve(metrics: Sequence[Mapping[str, Any]], x: _Abscissa, name: str) -> _Curve:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import jax
 import jax.numpy as jnp
@@ -21,8 +22,9 @@ from hinas_jax.compiling import Say
 from hinas_jax.data.bicubic import upsample
 from hinas_jax.data.pictures import WRITABLE_SUFFIXES, Picture, PictureError, find_pictures, load, save
 from hinas_jax.modelfile import Model
+from hinas_jax.objective import f_net
 from hinas_jax.space.network import Network, receptive_radius
-from hinas_jax.tasks import restore, task_of
+from hinas_jax.tasks import task_of
 from hinas_jax.tiling import cut_tiles, join_tiles
 
 TILE: Final = 512
@@ -45,10 +47,7 @@ class Restorer:
         self._tile, self._overlap = max(tile, 3 * radius), 2 * radius
         net, task = Network(model.architecture), task_of(model.architecture)
 
-        def run(variables: Any, degraded: Float[Array, "one height width channel"]) -> Float[Array, "..."]:
-            return restore(task, net.apply(variables, degraded, train=False), degraded)
-
-        self._run: Callable[..., Array] = jax.jit(run)
+        self._run: Callable[..., Array] = jax.jit(partial(f_net, net, task))
 
     def __call__(self, pixels: Float[np.ndarray, "height width channel"]) -> Float[np.ndarray, "high wide channel"]:
         """Restore a picture of 1 or 3 channels with values in [0, 1]; the result is clipped to [0, 1]."""
@@ -59,7 +58,8 @@ class Restorer:
             restored = np.concatenate([self._tiled(pixels[..., c : c + 1]) for c in range(given)], axis=-1)
         else:
             restored = self._tiled(pixels.repeat(3, axis=-1)).mean(axis=-1, keepdims=True)
-        return np.clip(restored, 0, 1)
+        clipped: Float[np.ndarray, "high wide channel"] = np.clip(restored, 0, 1)
+        return clipped
 
     def picture(self, picture: Picture) -> Picture:
         """Restore a picture with what belongs to it: alpha (enlarged with it), bit depth, profile."""
@@ -75,9 +75,7 @@ class Restorer:
         return join_tiles(restored, height, width, self._tile, self._overlap)
 
 
-def restore_files(
-    model: Path, inputs: Sequence[Path], output: Path, *, tile: int = TILE, say: Say = print
-) -> int:
+def restore_files(model: Path, inputs: Sequence[Path], output: Path, *, tile: int = TILE, say: Say = print) -> int:
     """Restore files, and folders of files with their inner structure, into the folder ``output``.
 
     Args:

@@ -1,4 +1,4 @@
-"""The folder of a run: config, manifest, metrics. What a search or a training leaves for people and programs to read."""
+"""The folder of a run: config, manifest, metrics. What a search or a training leaves to be read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import jax
 
-from hinas_jax.config import Config, ConfigError, differing_fields
+from hinas_jax.config import Config, ConfigError, differing_fields, load_config
 
 PACKAGES: Final = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "dm-pix", "numpy", "hinas-jax")
 
@@ -79,7 +79,7 @@ class RunFolder:
     def _claim(self, config: Config) -> None:
         file = self.path / "config.json"
         if file.exists():
-            there = Config.from_json(file.read_text())
+            there = load_config(str(file))
             if names := differing_fields(there, config):
                 raise ConfigError(
                     f"{self.path} holds a run of another config (differing: {', '.join(names)});"

@@ -24,14 +24,14 @@ from hinas_jax.config import Config, LossConfig
 from hinas_jax.data.patches import PatchSource, epoch_order, sample_crops, to_device
 from hinas_jax.data.sources import PictureSet, check_sizes, load_pictures, split
 from hinas_jax.drawing import draw_architecture
-from hinas_jax.losses import restoration_loss
+from hinas_jax.objective import batch_loss, f_net
 from hinas_jax.optimisers import arch_optimiser, weight_optimiser
 from hinas_jax.runs import RunFolder
 from hinas_jax.space.decode import decode
 from hinas_jax.space.initialise import initialise
 from hinas_jax.space.relaxation import entropy, operation_weights, transitions
 from hinas_jax.space.supernet import SuperNet
-from hinas_jax.tasks import Task, crop_side, degrade_crops, restore
+from hinas_jax.tasks import Task, crop_side, degrade_crops
 from hinas_jax.validation import Score, Validation
 
 Tree = Any
@@ -85,12 +85,7 @@ class Searcher:
     ) -> tuple[Float[Array, ""], Tree]:
         """Eq. 7 on a batch, and the moved running statistics. Differentiable in ``params`` and in ``arch``."""
         variables = {"params": params, "arch": arch, "batch_stats": batch_stats}
-        output, moved = self.net.apply(variables, degraded, train=True, mutable=["batch_stats"])
-        restored = restore(self.task, output, degraded)
-        loss = restoration_loss(
-            restored, clean, ssim_weight=self.loss.ssim_weight, pixel_loss=self.loss.pixel_loss
-        )
-        return loss, moved["batch_stats"]
+        return batch_loss(self.net, self.task, self.loss, variables, degraded, clean)
 
     def weight_step(
         self, state: SearchState, degraded: Float[Array, "..."], clean: Float[Array, "..."]
@@ -100,8 +95,8 @@ class Searcher:
         (loss, batch_stats), grads = gradient(state.params, state.arch, state.batch_stats, degraded, clean)
         updates, optimiser = self.weights.update(grads, state.weight_optimiser, state.params)
         params = optax.apply_updates(state.params, updates)
-        return state.replace(
-            step=state.step + 1, params=params, batch_stats=batch_stats, weight_optimiser=optimiser
+        return dataclasses.replace(
+            state, step=state.step + 1, params=params, batch_stats=batch_stats, weight_optimiser=optimiser
         ), loss
 
     def arch_step(
@@ -111,11 +106,12 @@ class Searcher:
         gradient = jax.value_and_grad(self.loss_of, argnums=1, has_aux=True)
         (loss, _), grads = gradient(state.params, state.arch, state.batch_stats, degraded, clean)
         updates, optimiser = self.architecture.update(grads, state.arch_optimiser, state.arch)
-        return state.replace(arch=optax.apply_updates(state.arch, updates), arch_optimiser=optimiser), loss
+        arch = optax.apply_updates(state.arch, updates)
+        return dataclasses.replace(state, arch=arch, arch_optimiser=optimiser), loss
 
     def restore(self, variables: Tree, degraded: Float[Array, "batch height width channel"]) -> Float[Array, "..."]:
         """f_net with running statistics, for evaluation."""
-        return restore(self.task, self.net.apply(variables, degraded, train=False), degraded)
+        return f_net(self.net, self.task, variables, degraded)
 
 
 def search_steps(
@@ -210,18 +206,14 @@ def search(config: Config, workdir: Path, *, restart: bool = False, say: Say = p
 class _Search:
     """The loop's effects: compile, run epochs, evaluate, keep the best, save, tell."""
 
-    def __init__(
-        self, config: Config, folder: RunFolder, task: Task, parts: tuple[PictureSet, ...], say: Say
-    ) -> None:
+    def __init__(self, config: Config, folder: RunFolder, task: Task, parts: tuple[PictureSet, ...], say: Say) -> None:
         self._config, self._folder, self._task, self._say = config, folder, task, say
         settings = config.search
         self._w, self._a = to_device(parts[0]), to_device(parts[1])
         self._steps = max(1, len(parts[0]) * settings.crops_per_picture // settings.batch_size)
         self._count = steps_per_call(self._steps)
         self._searcher = make_searcher(config, self._steps)
-        self._validation = Validation(
-            parts[2], task, seed=config.seed, tile=settings.patch, batch=settings.batch_size
-        )
+        self._validation = Validation(parts[2], task, seed=config.seed, tile=settings.patch, batch=settings.batch_size)
         sizes = ", ".join(f"{name} {len(part)}" for name, part in zip("WAV", parts, strict=True))
         say(f"pictures: {sizes}; {self._steps} steps an epoch of {settings.batch_size} patches")
 
@@ -298,8 +290,8 @@ class _Search:
             return state
         best.save(epoch, variables)
         self._write_architecture(architecture)
-        return state.replace(
-            best_value=jnp.asarray(score.value, jnp.float32), best_epoch=jnp.asarray(epoch, jnp.int32)
+        return dataclasses.replace(
+            state, best_value=jnp.asarray(score.value, jnp.float32), best_epoch=jnp.asarray(epoch, jnp.int32)
         )
 
     def _compile(self, state: SearchState, key: PRNGKeyArray, alternate: bool) -> Any:
@@ -349,9 +341,7 @@ def make_searcher(config: Config, steps_per_epoch: int) -> Searcher:
 def decode_for(arch: Tree, config: Config) -> Architecture:
     """The architecture that alpha and beta describe now."""
     task = config.task
-    return decode(
-        arch, config.space, task=task.name, channels=task.channels, scale=task.scale, residual=task.residual
-    )
+    return decode(arch, config.space, task=task.name, channels=task.channels, scale=task.scale, residual=task.residual)
 
 
 def describe(state: SearchState, architecture: Architecture, config: Config) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from jaxtyping import Float, Shaped
 
@@ -30,7 +32,11 @@ def cut_tiles(
 
 
 def join_tiles(
-    tiles: Float[np.ndarray, "tiles tile_height tile_width channel"], height: int, width: int, tile: int, overlap: int = 0
+    tiles: Float[np.ndarray, "tiles tile_height tile_width channel"],
+    height: int,
+    width: int,
+    tile: int,
+    overlap: int = 0,
 ) -> Float[np.ndarray, "clean_height clean_width channel"]:
     """Put restored tiles together.
 
@@ -56,5 +62,5 @@ def join_tiles(
 def _spans(size: int, tile: int, overlap: int) -> list[tuple[int, int, int]]:
     """(start of the tile, first and end of what it contributes), for each tile along one side."""
     starts = tile_starts(size, tile, overlap)
-    cuts = [0, *((after + before + tile) // 2 for before, after in zip(starts, starts[1:], strict=False)), size]
+    cuts = [0, *((after + before + tile) // 2 for before, after in itertools.pairwise(starts)), size]
     return list(zip(starts, cuts[:-1], cuts[1:], strict=True))

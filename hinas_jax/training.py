@@ -18,18 +18,19 @@ from tqdm.auto import tqdm
 from hinas_jax.architecture import Architecture
 from hinas_jax.checkpoints import Checkpoints
 from hinas_jax.compiling import Say, compile_step, scan_steps, steps_per_call
-from hinas_jax.config import Config, ConfigError, LossConfig, TrainConfig
+from hinas_jax.config import Config, ConfigError, LossConfig, TrainConfig, load_config
 from hinas_jax.data.patches import PatchSource, sample_crops, to_device
 from hinas_jax.data.sources import check_sizes, load_pictures, split
-from hinas_jax.losses import restoration_loss
 from hinas_jax.modelfile import Model
+from hinas_jax.objective import batch_loss, f_net
 from hinas_jax.optimisers import training_optimiser
 from hinas_jax.runs import RunFolder
 from hinas_jax.space.inherit import inherit
 from hinas_jax.space.initialise import initialise
 from hinas_jax.space.network import Network
+from hinas_jax.space.search_space import SearchSpace
 from hinas_jax.space.supernet import SuperNet
-from hinas_jax.tasks import Task, crop_side, degrade_crops, restore
+from hinas_jax.tasks import Task, crop_side, degrade_crops
 from hinas_jax.validation import Score, Validation
 
 Tree = Any
@@ -70,12 +71,7 @@ class Trainer:
     ) -> tuple[Float[Array, ""], Tree]:
         """Eq. 7 on a batch, and the moved running statistics."""
         variables = {"params": params, "batch_stats": batch_stats}
-        output, moved = self.net.apply(variables, degraded, train=True, mutable=["batch_stats"])
-        restored = restore(self.task, output, degraded)
-        loss = restoration_loss(
-            restored, clean, ssim_weight=self.loss.ssim_weight, pixel_loss=self.loss.pixel_loss
-        )
-        return loss, moved["batch_stats"]
+        return batch_loss(self.net, self.task, self.loss, variables, degraded, clean)
 
     def step(
         self, state: TrainState, degraded: Float[Array, "..."], clean: Float[Array, "..."]
@@ -85,11 +81,14 @@ class Trainer:
         (loss, batch_stats), grads = gradient(state.params, state.batch_stats, degraded, clean)
         updates, optimiser = self.optimiser.update(grads, state.optimiser, state.params)
         params = optax.apply_updates(state.params, updates)
-        return state.replace(step=state.step + 1, params=params, batch_stats=batch_stats, optimiser=optimiser), loss
+        moved = dataclasses.replace(
+            state, step=state.step + 1, params=params, batch_stats=batch_stats, optimiser=optimiser
+        )
+        return moved, loss
 
     def restore(self, variables: Tree, degraded: Float[Array, "batch height width channel"]) -> Float[Array, "..."]:
         """f_net with running statistics, for evaluation."""
-        return restore(self.task, self.net.apply(variables, degraded, train=False), degraded)
+        return f_net(self.net, self.task, variables, degraded)
 
 
 def train_steps(
@@ -198,7 +197,7 @@ class _Training:
                 done += count
                 row = {"loss": loss, "psnr": score.psnr, "ssim": score.ssim}
                 if score.value > float(state.best_value):
-                    state = state.replace(best_value=jnp.asarray(score.value, jnp.float32))
+                    state = dataclasses.replace(state, best_value=jnp.asarray(score.value, jnp.float32))
                     self._save_model(variables, done, score)
                 epoch = done * config.batch_size / self._source.count
                 seconds = round(spent + time.monotonic() - started, 2)
@@ -223,7 +222,8 @@ class _Training:
         variables = initialise(self._trainer.net, key, self._architecture.channels)
         if not self._config.train.warm_start:
             return variables
-        return inherit(variables, best_supernet(Path(self._config.train.warm_start)), self._architecture, self._config.space)
+        supernet = best_supernet(Path(self._config.train.warm_start), self._config, self._architecture)
+        return inherit(variables, supernet, self._architecture, self._config.space)
 
     def _compile(self, state: TrainState, key: PRNGKeyArray) -> Any:
         config: TrainConfig = self._config.train
@@ -254,16 +254,22 @@ class _Training:
         Model(self._architecture, variables, card).save(self._folder.path / "model.safetensors")
 
 
-def best_supernet(workdir: Path) -> dict[str, Tree]:
+def best_supernet(workdir: Path, config: Config, architecture: Architecture) -> dict[str, Tree]:
     """The variables of the supernet that did best on V in the search of folder ``workdir``.
 
     Raises:
-        ConfigError: the folder holds no finished evaluation of a search.
+        ConfigError: the folder holds no finished evaluation of a search, or its supernet does not contain
+            ``architecture``.
     """
     folder = workdir / "checkpoints" / "best"
     if not (workdir / "config.json").is_file() or not folder.is_dir():
         raise ConfigError(f"{workdir} is not the folder of a search")
-    config = Config.from_json((workdir / "config.json").read_text())
+    searched = load_config(str(workdir / "config.json"))
+    if _supernet_form(searched) != _supernet_form(config) or not _contains(config.space, architecture):
+        raise ConfigError(
+            f"train.warm_start: the supernet of {workdir} does not hold this network;"
+            " give the config and the architecture.json of that search"
+        )
     net = SuperNet(config.space, config.task.channels, config.task.scale)
     checkpoints = Checkpoints(folder, keep=1)
     if checkpoints.latest() is None:
@@ -271,6 +277,18 @@ def best_supernet(workdir: Path) -> dict[str, Tree]:
     variables: dict[str, Tree] = checkpoints.restore(initialise(net, jax.random.key(0), config.task.channels))
     checkpoints.close()
     return variables
+
+
+def _supernet_form(config: Config) -> tuple[SearchSpace, int, int]:
+    return config.space, config.task.channels, config.task.scale
+
+
+def _contains(space: SearchSpace, architecture: Architecture) -> bool:
+    names = ("base_width", "width_factors", "start_width", "end_width")
+    sizes = (len(architecture.cells), architecture.node_count)
+    return sizes == (space.layers, space.nodes) and all(
+        getattr(space, name) == getattr(architecture, name) for name in names
+    )
 
 
 def _check_task(config: Config, architecture: Architecture) -> None:

@@ -89,4 +89,3 @@ def _augment(key: PRNGKeyArray, crop: UInt8[Array, "side side channel"]) -> UInt
     crop = jnp.where(rows, crop[::-1], crop)
     crop = jnp.where(columns, crop[:, ::-1], crop)
     return jnp.where(transpose, crop.transpose(1, 0, 2), crop)
-

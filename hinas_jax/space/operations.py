@@ -63,7 +63,7 @@ def batch_norm(train: bool, *, affine: bool, axis: int | tuple[int, ...] = -1, n
     return nn.BatchNorm(
         use_running_average=not train,
         momentum=BATCH_NORM_MOMENTUM,
-        axis=axis,
+        axis=axis,  # type: ignore[arg-type]  # several axes are documented
         use_bias=affine,
         use_scale=affine,
         name=name,

@@ -19,7 +19,10 @@ class Start(nn.Module):
     def __call__(self, x: Float[Array, "batch height width channel"]) -> Float[Array, "batch height width start"]:
         """The shallow feature of a degraded picture with values in [0, 1]."""
         x = nn.Conv(self.width, (3, 3), kernel_init=kernel_init, name="conv_0")(x)
-        return nn.Conv(self.width, (3, 3), kernel_init=kernel_init, name="conv_1")(leaky_relu(x))
+        feature: Float[Array, "..."] = nn.Conv(self.width, (3, 3), kernel_init=kernel_init, name="conv_1")(
+            leaky_relu(x)
+        )
+        return feature
 
 
 class Router(nn.Module):
@@ -32,9 +35,10 @@ class Router(nn.Module):
     def __call__(
         self, h: Float[Array, "batch height width channel"], *, train: bool
     ) -> Float[Array, "batch height width out"]:
-        """f from h: 1x1 convolution and batch normalisation, no activation."""
+        """The feature f of ``h``: 1x1 convolution and batch normalisation, no activation."""
         y = nn.Conv(self.width, (1, 1), use_bias=False, kernel_init=kernel_init, name="conv")(h)
-        return batch_norm(train, affine=self.affine, name="norm")(y)
+        f: Float[Array, "..."] = batch_norm(train, affine=self.affine, name="norm")(y)
+        return f
 
 
 class End(nn.Module):
@@ -53,7 +57,9 @@ class End(nn.Module):
     ) -> Float[Array, "batch height*scale width*scale out"]:
         """The residual f_res(x), in units of the picture's [0, 1]."""
         x = nn.Conv(self.width, (3, 3), kernel_init=kernel_init, name="conv_0")(h)
-        x = nn.Conv(self.channels * self.scale**2, (3, 3), kernel_init=nn.initializers.zeros, name="residual")(leaky_relu(x))
+        x = nn.Conv(self.channels * self.scale**2, (3, 3), kernel_init=nn.initializers.zeros, name="residual")(
+            leaky_relu(x)
+        )
         return pixel_shuffle(x, self.scale)
 
 

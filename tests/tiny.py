@@ -1,0 +1,92 @@
+"""Small nets that compile fast, and random variables for them, shared by the tests of the search space."""
+
+import functools
+import itertools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hinas_jax.architecture import OPERATIONS, Architecture, CellArchitecture, Edge
+from hinas_jax.space.search_space import MOVES, SearchSpace, edge_index
+
+#: All operations that an edge can keep.
+KEPT = tuple(name for name in OPERATIONS if name != "none")
+
+#: jax.jit for small nets that run a few times: compiling without LLVM's optimisations takes half the time.
+quick_jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+
+def picture(*shape, seed=0):
+    return np.random.default_rng(seed).random(shape, np.float32)
+
+
+def random_variables(module, *arguments, seed=0, **keywords):
+    """Variables of a module with every leaf random, so that none can hide behind a zero or a one."""
+    shapes = jax.eval_shape(lambda: module.init(jax.random.key(0), *arguments, **keywords))
+    rng = np.random.default_rng(seed)
+    return jax.tree.map_with_path(lambda path, leaf: _draw(rng, path[-1].key, leaf.shape), shapes)
+
+
+def _draw(rng, name, shape):
+    if name in ("var", "scale"):
+        values = rng.uniform(0.5, 1.5, shape)
+    elif name in ("mean", "bias"):
+        values = rng.normal(0, 0.3, shape)
+    elif name in ("alpha", "beta"):
+        values = rng.normal(0, 1, shape)
+    else:
+        values = rng.normal(0, 1 / math.sqrt(math.prod(shape[-4:-1])), shape)
+    return jnp.asarray(values, jnp.float32)
+
+
+def paths(space):
+    """All paths of levels through a supernet, by brute force."""
+    steps = itertools.product(*(space.levels(layer) for layer in range(space.layers)))
+    return [p for p in steps if all(abs(a - b) <= 1 for a, b in itertools.pairwise((0, *p)))]
+
+
+def random_cell(rng, nodes, *, skip_input=True):
+    """A cell whose nodes keep two random inputs each; without ``skip_input`` none takes h_{l-2}."""
+    cell = []
+    for node in range(nodes):
+        sources = [s for s in range(node + 2) if skip_input or s != 1]
+        kept = sorted(rng.choice(sources, min(2, len(sources)), replace=False).tolist())
+        cell.append(tuple(Edge(source, str(rng.choice(KEPT))) for source in kept))
+    return CellArchitecture(tuple(cell))
+
+
+def architecture_in(space, cells, path, **keywords):
+    """The architecture in ``space`` of these cells and this path."""
+    return Architecture(
+        cells=tuple(cells),
+        levels=tuple(path),
+        base_width=space.base_width,
+        width_factors=space.width_factors,
+        start_width=space.start_width,
+        end_width=space.end_width,
+        **keywords,
+    )
+
+
+def one_hot(architecture, space: SearchSpace, logit=1000.0):
+    """alpha and beta that choose exactly this architecture: all other weights are 0 after the softmax.
+
+    Sources off the path move to levels off the path.
+    """
+    layers = space.layers if space.layerwise else 1
+    alpha = np.zeros((layers, space.edges, len(OPERATIONS)), np.float32)
+    for rows, cell in zip(alpha, architecture.cells, strict=space.layerwise):
+        rows[:, OPERATIONS.index("none")] = logit
+        for node, edges in enumerate(cell.nodes):
+            for edge in edges:
+                row = rows[edge_index(node, edge.source)]
+                row[OPERATIONS.index("none")], row[OPERATIONS.index(edge.operation)] = 0, logit
+    beta = np.zeros((space.layers, len(space.width_factors), len(MOVES)), np.float32)
+    for layer, (before, level) in enumerate(itertools.pairwise((0, *architecture.levels))):
+        for source in space.levels(layer - 1):
+            away = [target for target in space.outgoing(layer, source) if target != level]
+            target = level if source == before else away[0]
+            beta[layer, source, MOVES.index(target - source)] = logit
+    return {"alpha": jnp.asarray(alpha), "beta": jnp.asarray(beta)}
