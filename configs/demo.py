@@ -10,12 +10,12 @@ from hinas_jax.space.search_space import SearchSpace
 
 config = Config(
     task=TaskConfig(sigmas=(50.0,)),
-    data=DataConfig(root="bundled", validation_fraction=0.1),
-    loss=LossConfig(ssim_weight=0.01),  # 0.6 needs more steps than a demo has: it costs 2 dB after 1,200
+    data=DataConfig(root="bundled", validation_fraction=0.2),
+    loss=LossConfig(ssim_weight=0.002),  # 0.6 needs more steps than a demo has: it costs 2 dB after 1,200
     space=SearchSpace(layers=2, nodes=2, base_width=8, width_factors=(1, 2), start_width=16, end_width=16),
     search=SearchConfig(
-        epochs=10, warmup=0.3, evaluate_after=0.5, batch_size=4, patch=32, crops_per_picture=8,
-        arch_learning_rate=0.003,
+        epochs=12, warmup=0.5, evaluate_after=0.5, batch_size=4, patch=32, crops_per_picture=10,
+        learning_rate=0.2, arch_learning_rate=0.003,
     ),
     train=TrainConfig(
         steps=2000, batch_size=8, patch=40, recipe="modern", learning_rate=4e-3, width_scale=2, validate_every=250

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 
@@ -30,9 +31,10 @@ class Checkpoints:
     def restore(self, like: Any, number: int | None = None) -> Any:
         """Read checkpoint ``number`` (the newest by default) into the form of ``like``."""
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-        return self._manager.restore(
-            self.latest() if number is None else number, args=ocp.args.StandardRestore(abstract)
-        )
+        number = self.latest() if number is None else number
+        restored = self._manager.restore(number, args=ocp.args.StandardRestore(abstract))
+        # Orbax ties arrays to a device, which a fresh state is not: its compiled programs would not be found again
+        return jax.tree.map(lambda leaf: jax.device_put(np.array(leaf)), restored)
 
     def close(self) -> None:
         """Wait for what is being written and let go of the folder."""

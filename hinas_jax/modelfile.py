@@ -66,6 +66,8 @@ class Model:
                     raise ModelError(f"{path}: not a model file of hinas_jax")
                 architecture = Architecture.from_json(metadata["architecture"])
                 card = json.loads(metadata["card"])
+                if not isinstance(card, dict):
+                    raise ModelError(f"{path}: damaged (its card is no JSON object)")
                 shapes = _shapes(architecture)
                 if set(file.keys()) != set(shapes):
                     raise ModelError(f"{path}: its tensors are not those of its architecture; fetch it again")

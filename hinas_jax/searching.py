@@ -71,7 +71,7 @@ class Searcher:
             batch_stats=variables["batch_stats"],
             weight_optimiser=self.weights.init(variables["params"]),
             arch_optimiser=self.architecture.init(variables["arch"]),
-            best_value=jnp.asarray(-jnp.inf),
+            best_value=jnp.asarray(-jnp.inf, jnp.float32),
             best_epoch=jnp.zeros((), jnp.int32),
         )
 

@@ -63,7 +63,7 @@ class Trainer:
             params=variables["params"],
             batch_stats=variables["batch_stats"],
             optimiser=self.optimiser.init(variables["params"]),
-            best_value=jnp.asarray(-jnp.inf),
+            best_value=jnp.asarray(-jnp.inf, jnp.float32),
         )
 
     def loss_of(

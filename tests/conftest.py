@@ -5,7 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
+from PIL import Image
+
+from hinas_jax.config import Config, DataConfig, SearchConfig, TaskConfig, TrainConfig
+from hinas_jax.searching import search
+from hinas_jax.space.search_space import SearchSpace
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +30,65 @@ def x64() -> Iterator[None]:
     """Let JAX compute in float64 during one test."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture(scope="session")
+def quick_compiling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Compile steps without LLVM's optimisations, and keep them in a cache: a search run again starts at once.
+
+    Yields the folder in which XDG_CACHE_HOME finds that cache.
+    """
+    home = tmp_path_factory.mktemp("cache")
+    settings = {
+        "jax_compilation_cache_dir": str(home / "hinas_jax" / "xla"),
+        "jax_persistent_cache_min_compile_time_secs": 0,
+        "jax_persistent_cache_enable_xla_caches": "none",
+    }
+    before = {name: getattr(jax.config, name) for name in settings}
+    for name, value in settings.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+    compile_well = jax.stages.Lowered.compile
+    unoptimised = {"xla_backend_optimization_level": 0}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax.stages.Lowered, "compile", lambda lowered: compile_well(lowered, unoptimised))
+        yield home
+    for name, value in before.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+
+
+@pytest.fixture(scope="session")
+def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """A search of 5 epochs of 3 steps, the first one warm-up and all others evaluated, and a training of 6 steps."""
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for i in range(7):
+        Image.fromarray(rng.integers(0, 256, (15 + i, 21 - i), np.uint8)).save(folder / f"{i}.png")
+    return Config(
+        seed=3,
+        task=TaskConfig(sigmas=(50.0,)),
+        data=DataConfig(root=str(folder), validation_fraction=0.1),
+        space=SearchSpace(layers=1, nodes=1, base_width=2, width_factors=(1, 2), start_width=3, end_width=3),
+        search=SearchConfig(
+            epochs=5,
+            warmup=0.2,
+            evaluate_after=0.2,
+            batch_size=2,
+            patch=12,
+            crops_per_picture=2,
+            arch_learning_rate=0.5,
+        ),
+        train=TrainConfig(
+            steps=6, batch_size=2, patch=12, recipe="modern", learning_rate=2e-3, width_scale=1, validate_every=2
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def searched(tiny_config: Config, tmp_path_factory: pytest.TempPathFactory, quick_compiling: Path) -> Path:
+    """The folder of a finished search of ``tiny_config``."""
+    del quick_compiling
+    workdir = tmp_path_factory.mktemp("searched") / "run"
+    search(tiny_config, workdir, say=lambda _: None)
+    return workdir

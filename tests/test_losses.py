@@ -37,9 +37,7 @@ value_and_gradient = jax.jit(jax.value_and_grad(restoration_loss))
 compiled_loss = jax.jit(restoration_loss, static_argnames=("ssim_weight", "pixel_loss"))
 
 
-@pytest.mark.parametrize(
-    ("channels", "ssim_weight", "pixel_loss"), [(1, 0.6, "l2"), (3, 0.6, "l2"), (1, 1.7, "l1")]
-)
+@pytest.mark.parametrize(("channels", "ssim_weight", "pixel_loss"), [(1, 0.6, "l2"), (3, 0.6, "l2"), (1, 1.7, "l1")])
 def test_the_loss_is_eq_7_with_the_mean_over_the_batch(channels, ssim_weight, pixel_loss):
     clean = RNG.random((3, 20, 18, channels)).astype(np.float32)
     deviation = np.array([0.02, 0.1, 0.3])[:, None, None, None]  # unequal, so that a log of the mean would show

@@ -19,7 +19,8 @@ def gradients(scales):
     """One gradient a step, of the norm asked for."""
     for scale in scales:
         tree = {"kernel": RNG.normal(size=(2, 3)), "norm": {"bias": RNG.normal(size=4)}}
-        yield jax.tree.map(lambda leaf, s=scale / norm(tree): s * leaf, tree)
+        factor = scale / norm(tree)
+        yield jax.tree.map(lambda leaf, factor=factor: factor * leaf, tree)
 
 
 def norm(tree):
@@ -47,10 +48,10 @@ def by_hand(step, grads):
     return history
 
 
-def assert_same(actual, expected):
+def assert_same(actual, expected, atol=1e-8):
     assert len(actual) == len(expected)
     for one, other in zip(actual, expected, strict=True):
-        jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, rtol=1e-9), one, other)
+        jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, rtol=0, atol=atol), one, other)
 
 
 def adam(gradient, memory, count):
@@ -108,7 +109,8 @@ def test_the_papers_recipe_is_sgd_with_a_polynomial_and_clipped_values():
         memory[0] = 0.9 * memory[0] + np.clip(gradient, -5, 5) + 4e-5 * param
         return param - rate * memory[0]
 
-    assert_same(updated(training_optimiser(config), grads), by_hand(step, grads))
+    # the weight decay of one update moves a parameter by about 1e-6, float32 in the schedule by 1e-7
+    assert_same(updated(training_optimiser(config), grads), by_hand(step, grads), atol=5e-7)
 
 
 @pytest.mark.usefixtures("x64")
@@ -128,10 +130,14 @@ def test_the_modern_recipe_is_adamw_with_a_rise_a_cosine_and_a_clipped_norm(step
 
 @pytest.mark.usefixtures("x64")
 def test_a_long_modern_training_rises_for_500_steps():
-    update = training_optimiser(TrainConfig(steps=100_000, learning_rate=2e-3, recipe="modern")).update
-    state = training_optimiser(TrainConfig(recipe="modern")).init({"w": jnp.zeros(())})
-    state = jax.tree.map(lambda leaf: jnp.full_like(leaf, 250) if leaf.dtype == jnp.int32 else leaf, state)
-    half, _ = update({"w": jnp.ones(())}, state, {"w": jnp.zeros(())})
-    state = jax.tree.map(lambda leaf: jnp.full_like(leaf, 500) if leaf.dtype == jnp.int32 else leaf, state)
-    full, _ = update({"w": jnp.ones(())}, state, {"w": jnp.zeros(())})
-    assert float(full["w"] / half["w"]) == pytest.approx(2, rel=0.2)  # Adam's own bias correction moves a little
+    optimiser = training_optimiser(TrainConfig(steps=100_000, learning_rate=2e-3, recipe="modern"))
+    zero, one = {"w": jnp.zeros(())}, {"w": jnp.ones(())}
+
+    def first_update_at(count):
+        fresh = optimiser.init(zero)
+        state = jax.tree.map(lambda leaf: leaf + count if leaf.dtype == jnp.int32 else leaf, fresh)
+        mean, square = 0.1 / (1 - 0.9 ** (count + 1)), 0.001 / (1 - 0.999 ** (count + 1))
+        return float(optimiser.update(one, state, zero)[0]["w"]) / (-mean / math.sqrt(square))
+
+    assert first_update_at(250) == pytest.approx(1e-3, rel=1e-5)
+    assert first_update_at(500) == pytest.approx(2e-3, rel=1e-5)

@@ -45,6 +45,12 @@ def test_transitions_are_a_softmax_over_the_possible_moves_of_each_source(space)
         np.testing.assert_allclose(result[layer].sum(-1), present, rtol=1e-6)
 
 
+def test_an_impossible_move_has_no_weight_however_small_the_others_are():
+    beta = np.full((3, 3, 3), -1e6, np.float32)
+    moves = np.sum(POSSIBLE, axis=-1, keepdims=True)
+    np.testing.assert_allclose(transitions(beta, SPACES[0]), POSSIBLE / np.maximum(moves, 1), rtol=1e-6)
+
+
 @pytest.mark.parametrize("spread", [1, 1e3, 1e6])
 def test_transitions_have_a_finite_gradient_that_is_zero_for_impossible_moves(spread):
     space = SPACES[0]

@@ -91,9 +91,7 @@ def test_reduced_crops_are_crops_of_the_reduced_picture(scale):
     for i, (y, x) in enumerate(corners):
         top, left = y + task.margin, x + task.margin
         np.testing.assert_allclose(degraded[i], reduced[top:, left:][:patch, :patch], atol=1e-6)
-        np.testing.assert_array_equal(
-            clean[i], whole[top * scale :, left * scale :][: patch * scale, : patch * scale]
-        )
+        np.testing.assert_array_equal(clean[i], whole[top * scale :, left * scale :][: patch * scale, : patch * scale])
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])

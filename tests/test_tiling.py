@@ -40,7 +40,7 @@ def test_tiles_cover_the_side_step_evenly_and_end_at_the_border(size, tiling):
     assert starts[-1] + tile == max(size, tile)
     steps = np.diff(starts)
     assert (steps[:-1] == tile - overlap).all()
-    assert (0 < steps).all()
+    assert (steps > 0).all()
     assert (steps <= tile - overlap).all()
 
 

@@ -85,8 +85,10 @@ def load_pictures(root: str, role: Role, channels: int, exclude: Sequence[str] =
         found = _folder_paths(Path(root), role)
         if found is None:
             return None
-        names = tuple(path.relative_to(root).with_suffix("").as_posix() for path in found)
-        pictures = PictureSet(names, tuple(read_picture(path, _channels(channels)) for path in found))
+        named = sorted((path.relative_to(root).with_suffix("").as_posix(), path) for path in found)
+        named = [(name, path) for name, path in named if path.stem not in exclude]  # unread: it may be damaged
+        names = tuple(name for name, _ in named)
+        pictures = PictureSet(names, tuple(read_picture(path, _channels(channels)) for _, path in named))
     kept = [i for i, name in enumerate(pictures.names) if name.rsplit("/", 1)[-1] not in exclude]
     if not kept:
         raise PictureError(f"{root}: no {role} picture is left after data.exclude; take a name out of it")

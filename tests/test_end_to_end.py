@@ -1,0 +1,60 @@
+"""The whole road through the command line on the config debug, for both tasks and every scale."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hinas_jax.architecture import Architecture
+from hinas_jax.cli import main
+
+SMALL = [
+    "--space.layers", "1", "--space.nodes", "1", "--search.epochs", "2", "--search.warmup", "0.5",
+    "--train.steps", "4", "--train.validate-every", "2",
+]  # fmt: skip
+ROADS = {
+    "denoise": ["--task.sigmas", "25"],
+    "x2": ["--task.name", "super_resolve", "--task.scale", "2", "--task.channels", "3"],
+    "x3": ["--task.name", "super_resolve", "--task.scale", "3", "--task.channels", "3"],
+    "x4": ["--task.name", "super_resolve", "--task.scale", "4", "--task.channels", "3"],
+}
+
+
+@pytest.mark.parametrize("road", ROADS)
+def test_search_train_evaluate_restore_draw(road, tmp_path, quick_compiling, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(quick_compiling))
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 5), ("test", 2)):
+        (tmp_path / "data" / part).mkdir(parents=True)
+        for i in range(count):
+            pixels = rng.integers(0, 256, (90, 84 + i, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "data" / part / f"{i}.png")
+    fields = [*ROADS[road], *SMALL, "--data.root", str(tmp_path / "data")]
+    found, trained, result = tmp_path / "search", tmp_path / "train", tmp_path / "result.json"
+    main(["search", "debug", *fields, "--workdir", str(found)])
+    architecture = Architecture.load(found / "architecture.json")
+    scale = 1 if road == "denoise" else int(road[1])
+    assert (architecture.scale, architecture.channels) == (scale, 1 if scale == 1 else 3)
+    assert {path.name for path in found.iterdir()} >= {
+        "config.json", "manifest.json", "metrics.jsonl", "architecture.json", "architecture.svg", "checkpoints",
+    }  # fmt: skip
+
+    main(["train", "debug", *fields, "--architecture", str(found / "architecture.json"), "--workdir", str(trained)])
+    assert Architecture.load(trained / "architecture.json") == architecture
+    main(["evaluate", str(trained / "model.safetensors"), "--data", str(tmp_path / "data"), "--json", str(result)])
+    report = json.loads(result.read_text())
+    assert report["parameters"] == architecture.parameters()
+    (row,) = report["results"]
+    assert row["images"] == 2
+    assert row.get("scale", 1) == scale
+    assert row.get("sigma", 25) == 25
+    # four steps from f_skip: still about the noisy, or the bicubically enlarged, picture
+    assert 5 < row["psnr"] < 30
+
+    source = tmp_path / "data" / "test" / "0.png"
+    main(["restore", str(trained / "model.safetensors"), str(source), "--output", str(tmp_path / "restored")])
+    with Image.open(tmp_path / "restored" / "0.png") as restored:
+        assert (restored.size, restored.mode) == ((84 * scale, 90 * scale), "RGB")
+    main(["draw", str(found / "architecture.json"), "--output", str(tmp_path / "a.png")])
+    assert (tmp_path / "a.png").stat().st_size > 1000

@@ -1,0 +1,154 @@
+"""The named protocols, checked without any network: closed forms, references, and the literature's rows."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from hinas_jax import evaluation
+from hinas_jax.evaluation import EvaluationError, Report, Result, baseline, best_gaussian_blur, evaluate, measure
+from hinas_jax.tasks import Denoise, SuperResolve
+
+#: bicubic under `standard`, x2, x3, x4: PSNR and SSIM on Y, found with independent code
+BICUBIC_ROWS = {
+    "Set5": ((33.673, 0.9303), (30.403, 0.8689), (28.429, 0.8111)),
+    "Set14": ((30.326, 0.8699), (27.634, 0.7759), (26.091, 0.7048)),
+}
+
+
+def quiet(_):
+    pass
+
+
+@pytest.fixture
+def picture():
+    rng = np.random.default_rng(0)
+    smooth = gaussian_filter(rng.random((80, 96, 1)), (3, 3, 0))
+    smooth = (smooth - smooth.min()) / (smooth.max() - smooth.min())
+    return (smooth * 255).astype(np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path, picture):
+    for i in range(2):
+        Image.fromarray(np.roll(picture[..., 0], 5 * i, 0)).save(tmp_path / f"{i}.png")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", BICUBIC_ROWS)
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_bicubic_meets_the_known_rows(shared_data, name, scale):
+    report = evaluate("bicubic", images=shared_data / name / "HR", scale=scale, say=quiet)
+    psnr, ssim = BICUBIC_ROWS[name][scale - 2]
+    assert report.results[0].psnr == pytest.approx(psnr, abs=0.01)
+    assert report.results[0].ssim == pytest.approx(ssim, abs=0.0005)
+
+
+def test_noise_meets_its_closed_form(picture):
+    psnr, _ = measure(Denoise((25.0,)), baseline("identity", Denoise()), picture, "standard", jax.random.key(0))
+    assert psnr == pytest.approx(20 * np.log10(255 / 25), abs=0.1)
+
+
+def test_standard_denoising_is_the_mean_over_pictures_of_skimage_values(folder):
+    report = evaluate("gaussian-blur", images=folder, sigma=30, seed=4, say=quiet)
+    expected = []
+    for i in range(2):
+        clean = np.asarray(Image.open(folder / f"{i}.png"))[..., None].astype(np.float32) / 255
+        key = jax.random.fold_in(jax.random.key(4), i)
+        degraded = np.asarray(Denoise((30.0,)).degrade(key, clean))
+        blurred = best_gaussian_blur(degraded, clean)
+        full = structural_similarity(
+            clean[..., 0], blurred[..., 0], data_range=1, gaussian_weights=True, sigma=1.5,
+            use_sample_covariance=False, full=True,
+        )[1]  # fmt: skip
+        expected.append((peak_signal_noise_ratio(clean, blurred, data_range=1), full[5:-5, 5:-5].mean()))
+    row = report.results[0]
+    assert (row.psnr, row.ssim) == pytest.approx(np.mean(expected, axis=0), abs=1e-3)
+    assert (row.images, row.sigma, row.scale) == (2, 30, None)
+
+
+def test_best_blur_is_no_worse_than_any_other_and_not_the_picture_itself(picture):
+    clean = picture.astype(np.float32) / 255
+    degraded = np.asarray(Denoise((50.0,)).degrade(jax.random.key(0), clean))
+    error = np.mean((best_gaussian_blur(degraded, clean) - clean) ** 2)
+    others = [np.mean((gaussian_filter(degraded, (w, w, 0)) - clean) ** 2) for w in (0.5, 1.0, 2.0, 3.0)]
+    assert error <= min(others) + 1e-9
+    assert error < np.mean((degraded - clean) ** 2) / 4
+
+
+def test_released_denoising_draws_fresh_noise_where_tiles_overlap(picture):
+    """Averaging two independent draws in the overlaps must show as a higher PSNR than one draw allows."""
+    identity, task = baseline("identity", Denoise()), Denoise((50.0,))
+    standard, _ = measure(task, identity, picture, "standard", jax.random.key(0))
+    released, _ = measure(task, identity, picture, "released", jax.random.key(0))
+    assert standard == pytest.approx(14.15, abs=0.15)
+    assert released > standard + 0.5
+
+
+def test_standard_super_resolution_rounds_takes_luma_and_crops():
+    rng = np.random.default_rng(1)
+    clean = rng.integers(0, 256, (40, 46, 3)).astype(np.uint8)
+    restored = clean.astype(np.float32) / 255 + 0.4 / 255  # rounded away
+    restored[:2] = 0  # cropped away
+    psnr, ssim = measure(SuperResolve(2), lambda *_: restored, clean, "standard", jax.random.key(0))
+    assert psnr > 80
+    assert ssim == pytest.approx(1, abs=1e-5)
+
+
+def test_released_super_resolution_keeps_border_and_fractions_and_swaps_the_weights():
+    clean = np.full((40, 40, 3), 100, np.uint8)
+    restored = clean.astype(np.float32) / 255
+    restored[..., 2] += 0.1  # blue, which the swapped weights take for red
+    psnr, _ = measure(SuperResolve(2), lambda *_: restored, clean, "released", jax.random.key(0))
+    assert psnr == pytest.approx(-20 * np.log10(0.1 * 65.481 / 255), abs=1e-2)
+
+
+def test_pictures_are_cropped_to_a_multiple_of_the_scale():
+    clean = np.random.default_rng(2).integers(0, 256, (41, 47, 3)).astype(np.uint8)
+    psnr, _ = measure(SuperResolve(3), baseline("bicubic", SuperResolve(3)), clean, "standard", jax.random.key(0))
+    assert np.isfinite(psnr)
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "words"),
+    [
+        ("bicubic", {"sigma": 50}, "--scale"),
+        ("gaussian-blur", {"scale": 2}, "--sigma"),
+        ("identity", {}, "either --sigma or --scale"),
+        ("identity", {"sigma": 0}, "--sigma must be above 0"),
+        ("bicubic", {"scale": 7}, "--scale must be 2, 3 or 4"),
+    ],
+)
+def test_what_cannot_be_measured_is_told(folder, model, options, words):
+    with pytest.raises(EvaluationError, match=words) as told:
+        evaluate(model, images=folder, say=quiet, **options)
+    assert "\n" not in str(told.value)
+
+
+def test_a_folder_without_test_pictures_is_told(folder):
+    with pytest.raises(EvaluationError, match="no pictures set aside for testing"):
+        evaluate("identity", data=str(folder), sigma=50, say=quiet)
+
+
+def test_too_small_a_picture_is_told():
+    with pytest.raises(EvaluationError, match="too small"):
+        measure(Denoise(), lambda degraded, _: degraded, np.zeros((9, 30, 1), np.uint8), "standard", jax.random.key(0))
+
+
+def test_the_report_keeps_to_the_contract(tmp_path):
+    rows = (Result("S", "denoise", 50.0, None, 3, 20.0, 0.5), Result("S", "super_resolve", None, 2, 3, 30.0, 0.9))
+    evaluation.write_report(Report("m", 7, "standard", rows), tmp_path / "new" / "r.json")
+    document = json.loads((tmp_path / "new" / "r.json").read_text())
+    assert document == {
+        "model": "m",
+        "parameters": 7,
+        "protocol": "standard",
+        "results": [
+            {"set": "S", "task": "denoise", "sigma": 50.0, "images": 3, "psnr": 20.0, "ssim": 0.5},
+            {"set": "S", "task": "super_resolve", "scale": 2, "images": 3, "psnr": 30.0, "ssim": 0.9},
+        ],
+    }

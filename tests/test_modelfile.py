@@ -1,0 +1,149 @@
+"""A model file comes back bit for bit, and nothing else passes for one."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from flax import traverse_util
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from hinas_jax.architecture import Architecture, CellArchitecture, Edge
+from hinas_jax.modelfile import FORMAT, Model, ModelError
+from hinas_jax.space.initialise import variable_shapes
+from hinas_jax.space.network import Network
+
+ARCHITECTURE = Architecture(
+    cells=(CellArchitecture(((Edge(0, "sep3"), Edge(1, "skip")),)),),
+    levels=(1,),
+    base_width=2,
+    width_factors=(1, 2),
+    task="super_resolve",
+    channels=3,
+    scale=2,
+    start_width=3,
+    end_width=3,
+)
+CARD = {"task": {"name": "super_resolve"}, "step": 3, "validation": {"psnr": 30.5, "ssim": 0.9}, "note": "é"}
+
+
+def random_variables():
+    rng = np.random.default_rng(0)
+    shapes = variable_shapes(Network(ARCHITECTURE), 3)
+    return jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(np.float32), shapes)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    Model(ARCHITECTURE, random_variables(), CARD).save(path)
+    return path
+
+
+@pytest.fixture
+def parts(saved):
+    """Tensors and metadata of the file, to be spoilt."""
+    with safe_open(saved, "numpy") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+
+
+def refusal(path):
+    with pytest.raises(ModelError) as caught:
+        Model.load(path)
+    message = str(caught.value)
+    assert str(path) in message
+    assert "\n" not in message
+    return message
+
+
+def test_a_model_comes_back_bit_for_bit(saved):
+    model = Model.load(saved)
+    assert model.architecture == ARCHITECTURE
+    assert model.card == CARD
+    expected = random_variables()
+    assert jax.tree.structure(model.variables) == jax.tree.structure(expected)
+    jax.tree.map(np.testing.assert_array_equal, model.variables, expected)
+
+
+def test_a_file_is_replaced_at_once_and_leaves_no_part_behind(tmp_path):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"older")
+    Model(ARCHITECTURE, random_variables(), CARD).save(path)
+    assert Model.load(path).card == CARD
+    assert [file.name for file in tmp_path.iterdir()] == ["model.safetensors"]
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.001, 0.1, 0.5, 0.9, 0.999])
+def test_a_file_cut_short_is_refused(saved, tmp_path, kept):
+    path = tmp_path / "model.safetensors"
+    content = saved.read_bytes()
+    path.write_bytes(content[: int(kept * len(content))])
+    assert "cannot be read" in refusal(path)
+
+
+@pytest.mark.parametrize("content", [b"no model", bytes(200), b"\xff" * 200])
+def test_a_foreign_file_is_refused(tmp_path, content):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(content)
+    refusal(path)
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path):
+    refusal(tmp_path / "absent.safetensors")
+    refusal(tmp_path)
+
+
+@pytest.mark.parametrize("metadata", [None, {"format": "pt"}, {"format": FORMAT + "0"}])
+def test_weights_of_another_program_are_refused(tmp_path, parts, metadata):
+    path = tmp_path / "model.safetensors"
+    save_file(parts[0], path, metadata)
+    assert "not a model file of hinas_jax" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"architecture": "{}"},
+        {"architecture": "{"},
+        {"architecture": None},
+        {"card": "{"},
+        {"card": "[]"},
+        {"card": None},
+        {"card": "[" * 100_000},
+    ],
+)
+def test_damaged_metadata_is_refused(tmp_path, parts, change):
+    path = tmp_path / "model.safetensors"
+    tensors, metadata = parts
+    save_file(tensors, path, {key: value for key, value in (metadata | change).items() if value is not None})
+    assert "damaged" in refusal(path)
+
+
+def test_tensors_that_do_not_fit_the_architecture_are_refused(tmp_path, parts):
+    tensors, metadata = parts
+    path, name = tmp_path / "model.safetensors", "params/start/conv_0/kernel"
+    spoilt = {
+        "missing": {key: value for key, value in tensors.items() if key != name},
+        "strange": tensors | {"params/extra": np.zeros(1, np.float32)},
+        "of another shape": tensors | {name: tensors[name][..., :2].copy()},
+        "of another type": tensors | {name: tensors[name].astype(np.float16)},
+    }
+    for tensor in spoilt.values():
+        save_file(tensor, path, metadata)
+        refusal(path)
+
+
+def test_an_architecture_of_another_width_is_refused(tmp_path, parts):
+    tensors, metadata = parts
+    path = tmp_path / "model.safetensors"
+    save_file(tensors, path, metadata | {"architecture": ARCHITECTURE.scaled(2).to_json()})
+    refusal(path)
+
+
+def test_the_file_holds_data_that_any_reader_of_safetensors_understands(parts):
+    tensors, metadata = parts
+    flat = traverse_util.flatten_dict(random_variables(), sep="/")
+    assert tensors.keys() == flat.keys()
+    assert json.loads(metadata["architecture"])["task"] == "super_resolve"
+    assert json.loads(metadata["card"]) == CARD

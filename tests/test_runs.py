@@ -1,0 +1,139 @@
+"""A run's folder: what it holds, and that no run goes on in another one's folder."""
+
+import dataclasses
+import json
+import subprocess
+
+import pytest
+
+import hinas_jax.runs
+from hinas_jax.config import Config, ConfigError, SearchConfig
+from hinas_jax.runs import RunFolder
+
+CONFIG = Config(seed=7)
+FILES = ("config.json", "metrics.jsonl", "manifest.json", "architecture.json", "model.safetensors")
+
+
+def refusal(*arguments, **options):
+    with pytest.raises(ConfigError) as caught:
+        RunFolder(*arguments, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def rows(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """A folder that holds a run, and a file of somebody's own."""
+    path = tmp_path / "run"
+    RunFolder(path, CONFIG)
+    for name in FILES[1:]:
+        (path / name).write_text("{}")
+    (path / "checkpoints" / "3").mkdir(parents=True)
+    (path / "notes.txt").write_text("mine")
+    return path
+
+
+def test_a_new_folder_is_made_and_holds_the_config(tmp_path):
+    RunFolder(tmp_path / "a" / "b", CONFIG)
+    assert Config.from_json((tmp_path / "a" / "b" / "config.json").read_text()) == CONFIG
+
+
+def test_the_same_config_goes_on(finished):
+    RunFolder(finished, CONFIG)
+    assert (finished / "checkpoints" / "3").is_dir()
+    assert (finished / "metrics.jsonl").exists()
+
+
+def test_another_config_is_refused_with_the_fields_that_differ(finished):
+    other = dataclasses.replace(CONFIG, seed=8, search=SearchConfig(epochs=3))
+    message = refusal(finished, other)
+    assert str(finished) in message
+    assert "differing: seed, search.epochs" in message
+    assert "--restart" in message
+    assert Config.from_json((finished / "config.json").read_text()) == CONFIG
+
+
+def test_restart_clears_the_run_and_nothing_else(finished):
+    other = dataclasses.replace(CONFIG, seed=8)
+    RunFolder(finished, other, restart=True)
+    assert sorted(path.name for path in finished.iterdir()) == ["config.json", "notes.txt"]
+    assert Config.from_json((finished / "config.json").read_text()) == other
+
+
+def test_restart_in_a_folder_without_a_run_removes_nothing(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "architecture.json").write_text("mine")
+    RunFolder(tmp_path, CONFIG, restart=True)
+    assert (tmp_path / "checkpoints").is_dir()
+    assert (tmp_path / "architecture.json").read_text() == "mine"
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"epochs": 3}'])
+def test_a_damaged_config_in_the_folder_is_told_with_its_path(finished, content):
+    (finished / "config.json").write_text(content)
+    assert str(finished / "config.json") in refusal(finished, CONFIG)
+
+
+def test_a_file_in_the_place_of_the_folder_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert str(tmp_path / "file") in refusal(tmp_path / "file", CONFIG)
+    assert "--workdir" in refusal(tmp_path / "file" / "below", CONFIG)
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    folder = RunFolder(tmp_path, CONFIG)
+    folder.write("facts.json", "old")
+    with monkeypatch.context() as patch:
+        patch.setattr(type(tmp_path), "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            folder.write("facts.json", "new")
+    assert (tmp_path / "facts.json").read_text() == "old"
+    folder.write("facts.json", "newer")
+    assert (tmp_path / "facts.json").read_text() == "newer"
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_the_manifest_tells_versions_device_and_the_facts_given(tmp_path):
+    folder = RunFolder(tmp_path, CONFIG)
+    folder.write_manifest(kind="search", seed=7, splits={"W": "abc"})
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["kind"] == "search"
+    assert manifest["seed"] == 7
+    assert manifest["splits"] == {"W": "abc"}
+    assert manifest["devices"] >= 1
+    assert {"git_revision", "python", "backend", "device"} <= manifest.keys()
+    assert all(manifest["versions"][name] for name in ("jax", "flax", "optax", "hinas-jax"))
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError, subprocess.CalledProcessError(128, "git")])
+def test_without_git_the_manifest_leaves_the_revision_open(tmp_path, monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(hinas_jax.runs.subprocess, "run", fail)
+    RunFolder(tmp_path, CONFIG).write_manifest()
+    assert json.loads((tmp_path / "manifest.json").read_text())["git_revision"] is None
+
+
+def test_metrics_grow_line_by_line(tmp_path):
+    folder = RunFolder(tmp_path, CONFIG)
+    folder.append_metrics({"step": 1, "loss": 0.5})
+    folder.append_metrics({"step": 2, "loss": 0.25})
+    assert rows(tmp_path) == [{"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.25}]
+
+
+def test_cutting_drops_later_rows_and_a_torn_one_and_tells_the_seconds_spent(tmp_path):
+    folder = RunFolder(tmp_path, CONFIG)
+    assert folder.cut_metrics(2) == 0.0
+    for step in (1, 2, 3):
+        folder.append_metrics({"step": step, "seconds": 1.5 * step})
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 4, "sec')
+    assert folder.cut_metrics(2) == 3.0
+    assert [row["step"] for row in rows(tmp_path)] == [1, 2]
+    assert folder.cut_metrics(0) == 0.0
+    assert rows(tmp_path) == []

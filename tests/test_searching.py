@@ -1,0 +1,359 @@
+"""The search: who moves when, what is kept, and that an interrupted search ends where an uninterrupted one does."""
+
+import dataclasses
+import itertools
+import json
+import math
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny import quick_jit
+
+from hinas_jax import searching
+from hinas_jax.architecture import Architecture
+from hinas_jax.checkpoints import Checkpoints
+from hinas_jax.config import ConfigError
+from hinas_jax.data.patches import to_device
+from hinas_jax.data.pictures import PictureError
+from hinas_jax.data.sources import load_pictures, split
+from hinas_jax.losses import restoration_loss
+from hinas_jax.runs import RunFolder
+from hinas_jax.searching import decode_for, make_searcher, search, search_steps
+from hinas_jax.validation import Score, Validation
+
+STEPS = 3  # an epoch of the config `tiny_config`
+EPOCHS = 5
+
+#: Losses on W of the first three steps of an alternating epoch, from seeds alone. To refresh them after a change that
+#: is meant to change the search (initial kernels, sampling, loss, optimisers): run this file with -k golden and copy
+#: the values that it prints.
+GOLDEN = (0.101333, 0.127555, 0.090326)
+
+
+def quiet(_):
+    """Say nothing."""
+
+
+def leaves_equal(one, other):
+    return all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True))
+
+
+def rows(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def without_seconds(workdir):
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows(workdir)]
+
+
+def saved_state(workdir, config, which="latest"):
+    """The newest state in a search's folder, as it lies there."""
+    like = make_searcher(config, STEPS).init(jax.random.key(0))
+    if which == "best":
+        like = {"params": like.params, "arch": like.arch, "batch_stats": like.batch_stats}
+    checkpoints = Checkpoints(workdir / "checkpoints" / which)
+    state = checkpoints.restore(like)
+    checkpoints.close()
+    return state
+
+
+# --- one step
+
+
+@pytest.fixture(scope="module")
+def stepped(tiny_config):
+    """A state with all leaves in motion, what both steps make of it, and the loss and gradients by hand."""
+    searcher = make_searcher(tiny_config, STEPS)
+    rng = np.random.default_rng(0)
+
+    def moved(tree):
+        return jax.tree.map(lambda leaf: np.asarray(leaf) + 0.1 * rng.normal(size=leaf.shape).astype(np.float32), tree)
+
+    state = jax.device_get(searcher.init(jax.random.key(0)))
+    state = dataclasses.replace(state, params=moved(state.params), arch=moved(state.arch))
+    clean = rng.random((2, 12, 12, 1), np.float32)
+    degraded = clean + rng.normal(0, 0.2, clean.shape).astype(np.float32)
+
+    def by_hand(params, arch):
+        variables = {"params": params, "arch": arch, "batch_stats": state.batch_stats}
+        residual, moved = searcher.net.apply(variables, degraded, train=True, mutable=["batch_stats"])
+        return restoration_loss(degraded + residual, clean, ssim_weight=0.6, pixel_loss="l2"), moved["batch_stats"]
+
+    @quick_jit
+    def everything(state):
+        return (
+            searcher.weight_step(state, degraded, clean),
+            searcher.arch_step(state, degraded, clean),
+            jax.value_and_grad(by_hand, argnums=(0, 1), has_aux=True)(state.params, state.arch),
+        )
+
+    weights, arch, ((loss, statistics), grads) = jax.device_get(everything(state))
+    return types.SimpleNamespace(
+        before=state, weights=weights, arch=arch, loss=loss, statistics=statistics, grads=grads
+    )
+
+
+def test_a_weight_step_leaves_alpha_and_beta_bit_for_bit_alone(stepped):
+    before, (after, _) = stepped.before, stepped.weights
+    assert leaves_equal(after.arch, before.arch)
+    assert leaves_equal(after.arch_optimiser, before.arch_optimiser)
+    assert int(after.step) == int(before.step) + 1
+
+
+def test_an_architecture_step_leaves_kernels_and_statistics_bit_for_bit_alone(stepped):
+    before, (after, _) = stepped.before, stepped.arch
+    assert leaves_equal(after.params, before.params)
+    assert leaves_equal(after.batch_stats, before.batch_stats)
+    assert leaves_equal(after.weight_optimiser, before.weight_optimiser)
+    assert int(after.step) == int(before.step)
+
+
+def test_both_steps_tell_the_loss_of_eq_7(stepped):
+    assert float(stepped.weights[1]) == pytest.approx(float(stepped.loss), rel=1e-5)
+    assert float(stepped.arch[1]) == pytest.approx(float(stepped.loss), rel=1e-5)
+
+
+def test_a_weight_step_is_sgd_along_the_gradient_of_the_kernels(stepped, tiny_config):
+    (after, _), config, (grads, _) = stepped.weights, tiny_config.search, stepped.grads
+    norm = math.sqrt(sum((g**2).sum() for g in jax.tree.leaves(grads)))
+    shrink = min(1.0, config.gradient_clip / norm)
+
+    def check(after, param, gradient):
+        rate = config.learning_rate  # the first update is at the start of the cosine, with no momentum yet
+        expected = param - rate * (shrink * gradient + config.weight_decay * param)
+        np.testing.assert_allclose(after, expected, atol=1e-7)
+        assert not np.array_equal(after, param)
+
+    jax.tree.map(check, after.params, stepped.before.params, grads)
+
+
+def test_a_weight_step_moves_the_running_statistics_with_the_batch(stepped):
+    after, _ = stepped.weights
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), after.batch_stats, stepped.statistics)
+    assert not leaves_equal(after.batch_stats, stepped.before.batch_stats)
+
+
+def test_an_architecture_step_is_adam_along_the_gradient_of_alpha_and_beta(stepped, tiny_config):
+    (after, _), config, (_, grads) = stepped.arch, tiny_config.search, stepped.grads
+
+    def check(after, param, gradient):
+        coupled = np.asarray(gradient + config.arch_weight_decay * param, np.float64)
+        expected = param - config.arch_learning_rate * coupled / (abs(coupled) + 1e-8)
+        np.testing.assert_allclose(after, expected, atol=1e-5)
+        assert not np.array_equal(after, param)
+
+    jax.tree.map(check, after.arch, stepped.before.arch, grads)
+
+
+# --- several steps
+
+
+@pytest.fixture(scope="module")
+def three_steps(tiny_config):
+    """Losses and states of three steps of an alternating epoch: one by one, and in one call."""
+    pictures = load_pictures(tiny_config.data.root, "train", 1)
+    w, a, _ = (to_device(part) for part in split(pictures, 0, 0.1))
+    searcher = make_searcher(tiny_config, STEPS)
+
+    def program(count):
+        settings = {"steps": STEPS, "count": count, "batch": 2, "patch": 12, "alternate": True}
+        return quick_jit(lambda state, first: search_steps(searcher, state, jax.random.key(5), first, w, a, **settings))
+
+    start = searcher.init(jax.random.key(4))
+    single, state, losses = program(1), start, []
+    for first in range(STEPS):
+        state, *step_losses = single(state, jnp.asarray(first, jnp.int32))
+        losses.append([float(loss) for loss in step_losses])
+    return jax.device_get(((state, losses), program(STEPS)(start, jnp.asarray(0, jnp.int32))))
+
+
+def test_one_call_of_three_steps_equals_three_calls_of_one(three_steps):
+    (state, losses), (scanned, w_loss, a_loss) = three_steps
+    np.testing.assert_allclose(np.sum(losses, axis=0), [w_loss, a_loss], rtol=1e-5)
+    assert int(scanned.step) == int(state.step) == STEPS
+    for part in ("params", "arch", "batch_stats"):
+        one, other = getattr(state, part), getattr(scanned, part)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), one, other)
+
+
+def test_the_first_losses_of_fixed_seeds_are_golden(three_steps):
+    (_, losses), _ = three_steps
+    print("GOLDEN =", tuple(round(w, 6) for w, _ in losses))  # noqa: T201
+    assert [w for w, _ in losses] == pytest.approx(GOLDEN, rel=1e-4)
+
+
+# --- a whole search
+
+
+def test_the_metrics_tell_every_epoch_in_the_papers_words(searched):
+    metrics = rows(searched)
+    assert [row["epoch"] for row in metrics] == list(range(1, EPOCHS + 1))
+    assert [row["step"] for row in metrics] == [STEPS * epoch for epoch in range(1, EPOCHS + 1)]
+    assert [row["phase"] for row in metrics] == ["warmup"] + ["alternate"] * 4
+    always = {"loss", "skip_count", "alpha_entropy", "beta_entropy", "levels", "parameters"}
+    assert all(always <= row.keys() for row in metrics)
+    assert [{"psnr", "ssim"} <= row.keys() for row in metrics] == [False] + [True] * 4
+    assert ["arch_loss" in row for row in metrics] == [False] + [True] * 4
+    seconds = [row["seconds"] for row in metrics]
+    assert seconds == sorted(seconds)
+    assert all(math.isfinite(row["loss"]) and row["loss"] > 0 for row in metrics)
+
+
+def test_warm_up_leaves_alpha_and_beta_at_their_start(searched):
+    warm, *alternate = rows(searched)
+    assert warm["alpha_entropy"] == pytest.approx(math.log(7), abs=1e-6)
+    assert warm["beta_entropy"] == pytest.approx(math.log(2), abs=1e-6)
+    entropies = [row["alpha_entropy"] for row in (warm, *alternate)]
+    assert all(before > after for before, after in itertools.pairwise(entropies))
+
+
+def test_the_manifest_tells_the_seed_and_the_digests_of_the_splits(searched, tiny_config):
+    manifest = json.loads((searched / "manifest.json").read_text())
+    assert manifest["kind"] == "search"
+    assert manifest["seed"] == tiny_config.seed
+    assert manifest["seconds"] > 0
+    pictures = load_pictures(tiny_config.data.root, "train", 1)
+    parts = split(pictures, tiny_config.seed, tiny_config.data.validation_fraction)
+    assert manifest["splits"] == {name: part.digest() for name, part in zip("WAV", parts, strict=True)}
+
+
+def test_the_folder_holds_what_was_promised(searched, tiny_config):
+    promised = {"config.json", "manifest.json", "metrics.jsonl", "architecture.json", "architecture.svg", "checkpoints"}
+    assert {path.name for path in searched.iterdir()} == promised
+    architecture = Architecture.load(searched / "architecture.json")
+    assert architecture.task == "denoise"
+    assert architecture.base_width == tiny_config.space.base_width
+
+
+def test_a_finished_search_runs_no_further_step(searched, tiny_config, monkeypatch):
+    before = (searched / "metrics.jsonl").read_bytes()
+    monkeypatch.setattr(searching, "compile_step", None)  # calling it would fail
+    found = search(tiny_config, searched, say=quiet)
+    assert found == Architecture.load(searched / "architecture.json")
+    assert (searched / "metrics.jsonl").read_bytes() == before
+
+
+# --- the best is kept
+
+
+@pytest.fixture(scope="module")
+def scripted(tiny_config, tmp_path_factory, quick_compiling):
+    """A search whose scores are given: none, then the best, none again, and at last a low one."""
+    del quick_compiling
+    scores = iter([math.nan, 0.9, math.nan, 0.1])
+    seen = []
+
+    def score(_, restore_tiles, variables):
+        del restore_tiles
+        seen.append(jax.device_get(variables))
+        return Score(psnr=20.0, ssim=next(scores))
+
+    workdir = tmp_path_factory.mktemp("scripted")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Validation, "score", score)
+        found = search(tiny_config, workdir, say=quiet)
+    return workdir, found, seen
+
+
+def test_the_architecture_of_the_best_epoch_is_returned_and_not_that_of_the_last(scripted, tiny_config):
+    workdir, found, seen = scripted
+    decoded = [decode_for(variables["arch"], tiny_config) for variables in seen]
+    assert decoded[1] not in (decoded[0], decoded[2], decoded[3])  # so that a wrong choice shows
+    assert found == decoded[1]
+    assert Architecture.load(workdir / "architecture.json") == decoded[1]
+
+
+def test_the_best_supernet_is_saved_and_not_the_last(scripted, tiny_config):
+    workdir, _, seen = scripted
+    best = saved_state(workdir, tiny_config, "best")
+    assert leaves_equal(best, seen[1])
+    assert leaves_equal(saved_state(workdir, tiny_config).params, seen[-1]["params"])
+
+
+def test_before_the_first_evaluation_the_architecture_file_is_valid(
+    tiny_config, tmp_path, monkeypatch, quick_compiling
+):
+    del quick_compiling
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Validation, "score", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        search(tiny_config, tmp_path, say=quiet)
+    assert Architecture.load(tmp_path / "architecture.json").cells
+    monkeypatch.setattr(searching, "compile_step", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        search(dataclasses.replace(tiny_config, seed=4), tmp_path, restart=True, say=quiet)
+    assert Architecture.load(tmp_path / "architecture.json").cells
+
+
+# --- interruption
+
+
+@pytest.fixture(scope="module")
+def resumed(tiny_config, tmp_path_factory, quick_compiling):
+    """A search that is killed in epoch 3, after its evaluation and before its checkpoint, and then run again."""
+    workdir = tmp_path_factory.mktemp("resumed")
+    append = RunFolder.append_metrics
+
+    def append_and_fail(folder, row):
+        append(folder, row)
+        if row["epoch"] == 3:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RunFolder, "append_metrics", append_and_fail)
+        with pytest.raises(KeyboardInterrupt):
+            search(tiny_config, workdir, say=quiet)
+    with (workdir / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 12, "epo')  # torn by the kill
+    said, programs = [], lambda: len(list(quick_compiling.rglob("*-cache")))
+    before = programs()
+    search(tiny_config, workdir, say=said.append)
+    return workdir, said, programs() - before
+
+
+def test_a_resumed_search_says_where_it_goes_on(resumed):
+    assert "going on after epoch 2 of 5" in resumed[1]
+
+
+def test_a_resumed_search_finds_all_its_programs_in_the_cache(resumed):
+    assert resumed[2] == 0
+
+
+def test_a_resumed_search_writes_the_same_metrics(resumed, searched):
+    assert without_seconds(resumed[0]) == without_seconds(searched)
+    seconds = [row["seconds"] for row in rows(resumed[0])]
+    assert seconds == sorted(seconds)
+
+
+def test_a_resumed_search_finds_the_same_architecture(resumed, searched):
+    one, other = ((path / "architecture.json").read_bytes() for path in (resumed[0], searched))
+    assert one == other
+
+
+@pytest.mark.parametrize("which", ["latest", "best"])
+def test_a_resumed_search_ends_with_the_same_bits(resumed, searched, tiny_config, which):
+    one, other = (saved_state(path, tiny_config, which) for path in (resumed[0], searched))
+    assert leaves_equal(one, other)
+
+
+# --- refusals
+
+
+def test_the_folder_of_another_config_is_refused_and_left_as_it_is(searched, tiny_config):
+    before = {path.name: path.read_bytes() for path in searched.iterdir() if path.is_file()}
+    with pytest.raises(ConfigError, match="differing: seed"):
+        search(dataclasses.replace(tiny_config, seed=4), searched, say=quiet)
+    assert {path.name: path.read_bytes() for path in searched.iterdir() if path.is_file()} == before
+
+
+def test_pictures_smaller_than_the_patch_are_refused_before_anything_is_written(tiny_config, tmp_path):
+    config = dataclasses.replace(tiny_config, search=dataclasses.replace(tiny_config.search, patch=16))
+    with pytest.raises(PictureError, match="too small for the search, which takes 16x16"):
+        search(config, tmp_path / "run", say=quiet)
+    assert not (tmp_path / "run").exists()

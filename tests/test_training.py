@@ -1,0 +1,277 @@
+"""Training: one step by hand, the best is kept, a resume changes nothing, a warm start takes the supernet's kernels."""
+
+import dataclasses
+import json
+import math
+
+import jax
+import numpy as np
+import optax
+import pytest
+from tiny import quick_jit, random_variables
+
+from hinas_jax import training
+from hinas_jax.architecture import Architecture, CellArchitecture, Edge
+from hinas_jax.config import Config, ConfigError, LossConfig
+from hinas_jax.data.sources import load_pictures, split
+from hinas_jax.losses import restoration_loss
+from hinas_jax.modelfile import Model
+from hinas_jax.runs import RunFolder
+from hinas_jax.space.network import Network
+from hinas_jax.tasks import Denoise
+from hinas_jax.training import Trainer, best_supernet, train
+from hinas_jax.validation import Score, Validation
+
+
+def quiet(_):
+    """Say nothing."""
+
+
+def leaves_equal(one, other):
+    return all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True))
+
+
+def rows(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def with_train(config, **fields):
+    return dataclasses.replace(config, train=dataclasses.replace(config.train, **fields))
+
+
+@pytest.fixture(scope="module")
+def architecture(tiny_config):
+    """A network of the space of ``tiny_config``."""
+    space = tiny_config.space
+    return Architecture(
+        cells=(CellArchitecture(((Edge(0, "conv3"), Edge(1, "sep3")),)),),
+        levels=(1,),
+        base_width=space.base_width,
+        width_factors=space.width_factors,
+        start_width=space.start_width,
+        end_width=space.end_width,
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_config, architecture, tmp_path_factory, quick_compiling):
+    """The folder of a finished training, and the model that it returned."""
+    del quick_compiling
+    workdir = tmp_path_factory.mktemp("trained")
+    return workdir, train(tiny_config, architecture, workdir, say=quiet)
+
+
+# --- one step
+
+
+def test_a_step_is_the_optimisers_along_the_gradient_of_eq_7(architecture):
+    net = Network(architecture)
+    rng = np.random.default_rng(0)
+    clean = rng.random((2, 12, 12, 1), np.float32)
+    degraded = clean + rng.normal(0, 0.2, clean.shape).astype(np.float32)
+    trainer = Trainer(net, Denoise((50.0,)), LossConfig(ssim_weight=0.3, pixel_loss="l1"), optax.sgd(0.1))
+    before = jax.device_get(trainer.init(random_variables(net, degraded, train=False)))
+
+    def by_hand(params):
+        variables = {"params": params, "batch_stats": before.batch_stats}
+        residual, moved = net.apply(variables, degraded, train=True, mutable=["batch_stats"])
+        return restoration_loss(degraded + residual, clean, ssim_weight=0.3, pixel_loss="l1"), moved["batch_stats"]
+
+    @quick_jit
+    def both(state):
+        return trainer.step(state, degraded, clean), jax.value_and_grad(by_hand, has_aux=True)(state.params)
+
+    (after, loss), ((expected_loss, statistics), grads) = jax.device_get(both(before))
+    assert float(loss) == pytest.approx(float(expected_loss), rel=1e-5)
+    expected = jax.tree.map(lambda param, gradient: param - 0.1 * gradient, before.params, grads)
+    jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, atol=1e-6), after.params, expected)
+    jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, atol=1e-6), after.batch_stats, statistics)
+    assert not leaves_equal(after.batch_stats, before.batch_stats)
+    assert int(after.step) == 1
+
+
+# --- a whole training
+
+
+def test_the_metrics_tell_every_validation(trained):
+    metrics = rows(trained[0])
+    assert [row["step"] for row in metrics] == [2, 4, 6]
+    assert [row["epoch"] for row in metrics] == [round(step * 2 / 6, 2) for step in (2, 4, 6)]  # 6 of 7 pictures
+    assert all({"loss", "psnr", "ssim", "seconds"} <= row.keys() for row in metrics)
+    assert all(math.isfinite(row["loss"]) for row in metrics)
+
+
+def test_the_folder_holds_what_was_promised(trained, architecture):
+    workdir, model = trained
+    promised = {
+        "config.json",
+        "manifest.json",
+        "metrics.jsonl",
+        "architecture.json",
+        "model.safetensors",
+        "checkpoints",
+    }
+    assert promised <= {path.name for path in workdir.iterdir()}
+    assert Architecture.load(workdir / "architecture.json") == architecture == model.architecture
+    assert leaves_equal(Model.load(workdir / "model.safetensors").variables, model.variables)
+
+
+def test_the_manifest_tells_what_was_trained_on_and_what_was_held_back(trained, tiny_config):
+    manifest = json.loads((trained[0] / "manifest.json").read_text())
+    w, a, v = split(load_pictures(tiny_config.data.root, "train", 1), tiny_config.seed, 0.1)
+    assert manifest["kind"] == "train"
+    assert manifest["splits"] == {"train": w.joined(a).digest(), "V": v.digest()}
+    assert manifest["seconds"] > 0
+
+
+def test_the_card_tells_how_the_model_was_made(trained, tiny_config):
+    card, metrics = trained[1].card, rows(trained[0])
+    config = json.loads(tiny_config.to_json())
+    assert {name: card[name] for name in ("task", "data", "train", "seed")} == {
+        name: config[name] for name in ("task", "data", "train", "seed")
+    }
+    best = max(metrics, key=lambda row: row["ssim"] + row["psnr"] / 100)
+    assert card["step"] == best["step"]
+    assert card["validation"] == {"psnr": best["psnr"], "ssim": best["ssim"]}
+
+
+def test_a_wider_training_starts_from_the_widened_architecture(tiny_config, architecture, tmp_path, monkeypatch):
+    class Stopped(Exception):  # noqa: N818
+        pass
+
+    def stop(*_):
+        raise Stopped
+
+    monkeypatch.setattr(training, "compile_step", stop)
+    with pytest.raises(Stopped):
+        train(with_train(tiny_config, width_scale=2), architecture, tmp_path, say=quiet)
+    assert Architecture.load(tmp_path / "architecture.json") == architecture.scaled(2)
+
+
+def test_the_best_by_validation_is_kept_and_not_the_last(
+    tiny_config, architecture, tmp_path, monkeypatch, quick_compiling
+):
+    del quick_compiling
+    scores, seen = iter([0.5, 0.9, math.nan]), []
+
+    def score(_, restore_tiles, variables):
+        del restore_tiles
+        seen.append(jax.device_get(variables))
+        return Score(psnr=20.0, ssim=next(scores))
+
+    monkeypatch.setattr(Validation, "score", score)
+    model = train(tiny_config, architecture, tmp_path, say=quiet)
+    assert leaves_equal(model.variables, seen[1])
+    assert not leaves_equal(model.variables, seen[2])
+    assert (model.card["step"], model.card["validation"]["ssim"]) == (4, 0.9)
+
+
+def test_a_killed_training_goes_on_to_the_same_bits(
+    trained, tiny_config, architecture, tmp_path, monkeypatch, quick_compiling
+):
+    append = RunFolder.append_metrics
+
+    def append_and_fail(folder, row):
+        append(folder, row)
+        if row["step"] == 4:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "append_metrics", append_and_fail)
+        with pytest.raises(KeyboardInterrupt):
+            train(tiny_config, architecture, tmp_path, say=quiet)
+    programs = len(list(quick_compiling.rglob("*-cache")))
+    said = []
+    model = train(tiny_config, architecture, tmp_path, say=said.append)
+    assert "going on after step 2 of 6" in said
+    assert len(list(quick_compiling.rglob("*-cache"))) == programs  # nothing was compiled anew
+    assert leaves_equal(model.variables, trained[1].variables)
+    assert model.card == trained[1].card
+    for one, other in zip(rows(tmp_path), rows(trained[0]), strict=True):
+        assert one | {"seconds": 0} == other | {"seconds": 0}
+
+
+# --- warm start
+
+
+def first_state(config, architecture, workdir, monkeypatch):
+    """The state before the first step."""
+
+    class Stopped(Exception):  # noqa: N818
+        pass
+
+    def stop(what, function, arguments, say):
+        del what, function, say
+        raise Stopped(arguments[0])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "compile_step", stop)
+        with pytest.raises(Stopped) as caught:
+            train(config, architecture, workdir, say=quiet)
+    return caught.value.args[0]
+
+
+def test_a_warm_start_takes_the_kernels_of_the_best_supernet(
+    searched, tiny_config, architecture, tmp_path, monkeypatch
+):
+    config = with_train(tiny_config, warm_start=str(searched))
+    supernet = best_supernet(searched, config, architecture)
+    params = first_state(config, architecture, tmp_path, monkeypatch).params
+    assert leaves_equal(params["start"], supernet["params"]["start"])
+    cell = supernet["params"]["cell_0_1"]
+    np.testing.assert_array_equal(
+        params["cell_0"]["node_0_source_0"]["kernel_0"], cell["source_0"]["conv3"]["kernel_0"]
+    )
+    np.testing.assert_array_equal(
+        params["cell_0"]["node_0_source_1"]["depthwise_1"], cell["source_1"]["sep3"]["depthwise_1"]
+    )
+    cold = first_state(tiny_config, architecture, tmp_path / "cold", monkeypatch).params
+    assert not leaves_equal(cold["start"], params["start"])
+
+
+def test_a_warm_start_from_another_supernet_is_refused(searched, tiny_config, architecture, tmp_path):
+    warm = with_train(tiny_config, warm_start=str(searched))
+    wider = dataclasses.replace(warm, space=dataclasses.replace(warm.space, start_width=5))
+    for config, network in ((wider, architecture), (warm, dataclasses.replace(architecture, base_width=3))):
+        with pytest.raises(ConfigError, match="does not hold this network"):
+            train(config, network, tmp_path / str(network.base_width), say=quiet)
+
+
+def test_a_warm_start_from_no_search_is_refused(tiny_config, architecture, tmp_path):
+    config = with_train(tiny_config, warm_start=str(tmp_path))
+    with pytest.raises(ConfigError, match="is not the folder of a search"):
+        train(config, architecture, tmp_path / "run", say=quiet)
+
+
+# --- refusals
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"task": "super_resolve", "scale": 2}, "task.name = super_resolve"),
+        ({"channels": 3}, "task.channels = 3"),
+        ({"residual": False}, "task.residual = False"),
+    ],
+)
+def test_an_architecture_of_another_task_is_refused(tiny_config, architecture, tmp_path, change, words):
+    with pytest.raises(ConfigError, match=words):
+        train(tiny_config, dataclasses.replace(architecture, **change), tmp_path / "run", say=quiet)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_architecture_of_another_scale_is_refused(tiny_config, architecture, tmp_path):
+    task = dataclasses.replace(tiny_config.task, name="super_resolve", scale=3)
+    other = dataclasses.replace(architecture, task="super_resolve", scale=2)
+    with pytest.raises(ConfigError, match=r"task\.scale = 2, the config says 3"):
+        train(dataclasses.replace(tiny_config, task=task), other, tmp_path / "run", say=quiet)
+
+
+def test_the_folder_of_another_architecture_or_config_is_refused(trained, tiny_config, architecture):
+    workdir, _ = trained
+    with pytest.raises(ConfigError, match="another architecture"):
+        train(tiny_config, dataclasses.replace(architecture, levels=(0,)), workdir, say=quiet)
+    with pytest.raises(ConfigError, match=r"differing: train\.steps"):
+        train(with_train(tiny_config, steps=8), architecture, workdir, say=quiet)
+    assert Architecture.load(workdir / "architecture.json") == architecture
+    assert isinstance(Config.from_json((workdir / "config.json").read_text()), Config)
