@@ -243,15 +243,15 @@ def _required(field: dataclasses.Field[Any]) -> bool:
 
 def _one_line(boxed: str) -> str:
     """What is wrong, and tyro's first suggestion, out of its drawing."""
-    lines = [line.strip("│ \n") for line in boxed.splitlines()]
+    lines = [line.strip("│ \n") for line in boxed.splitlines() if not line.startswith(("╭", "╰"))]
     paragraphs: list[list[str]] = [[]]
     for line in lines:
-        if line.startswith(("╭", "╰")):
-            continue
-        if line and not line.strip("─"):
+        if line and not line.strip("─-"):
             paragraphs.append([])
         elif line:
             paragraphs[-1].append(line)
+    if "╭" not in boxed and len(paragraphs) > 1:  # drawn in ASCII, where the title stands inside
+        del paragraphs[0]
     text = " ".join(paragraphs[0])
     if (
         len(paragraphs) > 1

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 from jaxtyping import Array, Float, Int32, PRNGKeyArray
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from hinas_jax.architecture import Architecture
 from hinas_jax.checkpoints import Checkpoints

@@ -64,7 +64,7 @@ def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     folder = tmp_path_factory.mktemp("pictures")
     rng = np.random.default_rng(0)
     for i in range(7):
-        Image.fromarray(rng.integers(0, 256, (15 + i, 21 - i), np.uint8)).save(folder / f"{i}.png")
+        Image.fromarray(rng.integers(0, 256, (20 + i, 27 - i), np.uint8)).save(folder / f"{i}.png")
     return Config(
         seed=3,
         task=TaskConfig(sigmas=(50.0,)),

@@ -148,9 +148,7 @@ def test_quantising_starts_with_the_axis_that_shrinks_most():
     rows_first = resize(resize(image, 12, 24, quantise=True), 12, 6, quantise=True)
     assert np.any(rows_first != columns_first)
     np.testing.assert_array_equal(resize(image, 12, 6, quantise=True), columns_first)
-    np.testing.assert_array_equal(
-        resize(image.swapaxes(0, 1), 6, 12, quantise=True), columns_first.swapaxes(0, 1)
-    )
+    np.testing.assert_array_equal(resize(image.swapaxes(0, 1), 6, 12, quantise=True), columns_first.swapaxes(0, 1))
 
 
 def test_quantised_overshoot_is_clipped():

@@ -27,9 +27,7 @@ LABELS = {
 def random_cell(nodes, generator):
     operations = [name for name in OPERATIONS if name != "none"]
     sources = (generator.sample(range(i + 2), 2) for i in range(nodes))
-    return CellArchitecture(
-        tuple(tuple(Edge(s, generator.choice(operations)) for s in pair) for pair in sources)
-    )
+    return CellArchitecture(tuple(tuple(Edge(s, generator.choice(operations)) for s in pair) for pair in sources))
 
 
 def random_architecture(layers, nodes, seed=0, **fields):
@@ -72,9 +70,7 @@ def test_every_edge_has_its_operations_label(layers, nodes, tmp_path):
     architecture = random_architecture(layers, nodes, seed=nodes)
     expected = Counter(LABELS[name] for cell in architecture.cells for name in cell.operations())
     found = words(architecture, tmp_path)
-    assert {label: found[label] for label in LABELS.values()} == {
-        label: expected[label] for label in LABELS.values()
-    }
+    assert {label: found[label] for label in LABELS.values()} == {label: expected[label] for label in LABELS.values()}
 
 
 def test_network_shows_widths_layers_and_parameters(denoise, tmp_path):
@@ -137,9 +133,7 @@ def test_labels_never_overlap(nodes, tmp_path):
 
 
 def test_all_words_lie_on_the_page(super_resolve, tmp_path):
-    placed = texts(
-        super_resolve, tmp_path, title="A title of a good many words, such as a path of some depth has"
-    )
+    placed = texts(super_resolve, tmp_path, title="A title of a good many words, such as a path of some depth has")
     root = ElementTree.parse(tmp_path / "drawing.svg").getroot()
     _, _, width, height = map(float, root.get("viewBox").split())
     assert all(0 < x < width and 0 < y < height for _, x, y in placed)

@@ -23,9 +23,11 @@ def lower(function, *arguments):
     return exported
 
 
-@pytest.mark.parametrize("task", [TaskConfig(), TaskConfig("super_resolve", scale=2, channels=3)])
-@pytest.mark.parametrize("step", ["weight_step", "arch_step"])
-def test_the_steps_of_a_search_lower(task, step):
+@pytest.mark.parametrize(
+    ("step", "task"),
+    [("weight_step", TaskConfig()), ("arch_step", TaskConfig("super_resolve", scale=2, channels=3))],
+)
+def test_the_steps_of_a_search_lower(step, task):
     searcher = make_searcher(Config(task=task, space=SPACE, search=SearchConfig(patch=12)), 5)
     state = jax.eval_shape(searcher.init, jax.random.key(0))
     degraded = picture(2, 12, 12, task.channels)

@@ -507,9 +507,7 @@ def test_what_cannot_be_written_is_said_in_one_line(picture, name, words, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    "error", [OSError("no space left"), KeyboardInterrupt()], ids=["disk full", "interrupt"]
-)
+@pytest.mark.parametrize("error", [OSError("no space left"), KeyboardInterrupt()], ids=["disk full", "interrupt"])
 def test_a_failure_leaves_the_old_file_and_no_half_one(error, tmp_path, monkeypatch):
     path = save(Picture(COLOUR), tmp_path / "picture.png")
     before = path.read_bytes()

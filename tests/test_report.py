@@ -84,9 +84,7 @@ def test_training_counts_in_steps(tmp_path):
 
 
 def test_curve_stands_where_its_numbers_are(tmp_path):
-    metrics = [
-        {"epoch": e, "step": e, "seconds": 0, "psnr": p} for e, p in ((0, 20.0), (5, 25.0), (10, 30.0))
-    ]
+    metrics = [{"epoch": e, "step": e, "seconds": 0, "psnr": p} for e, p in ((0, 20.0), (5, 25.0), (10, 30.0))]
     (line,) = lines(svg(plot_search, metrics, tmp_path))
     points = np.asarray(line, float)
     assert np.allclose(points[1], (points[0] + points[2]) / 2, atol=1e-3)
@@ -211,9 +209,7 @@ def test_labels_and_captions_leave_ink_where_they_belong(tmp_path):
 
 def test_long_words_are_not_cut(tmp_path):
     part = picture(200, 150)
-    image = sheet(
-        {"a": part}, tmp_path, captions={"a": "a caption that is a good deal wider than its picture"}
-    )
+    image = sheet({"a": part}, tmp_path, captions={"a": "a caption that is a good deal wider than its picture"})
     assert image.shape[1] > 300
     assert len(find(image, part)) == 1
     for edge in (image[:, :10], image[:, -10:], image[-5:]):

@@ -27,6 +27,12 @@ def shapes(space):
     return variable_shapes(SuperNet(space), 1)
 
 
+@functools.cache
+def residual_of(net):
+    """A compiled function of the variables."""
+    return quick_jit(lambda variables: net.apply(variables, X, train=False))
+
+
 def widths_into(name, space=PAPER):
     """Input and output channels of a router."""
     return shapes(space)["params"][name]["conv"]["kernel"].shape[-2:]
@@ -138,7 +144,7 @@ def test_two_layers_written_out(sharing):
         h_1_1 = level(1, 1, 3, {0: (wider_1, h_0_0), 1: (stay_2, h_0_1)}, start)
         return part(End(3, 1, 1), "end", jnp.concatenate([h_1_0, h_1_1], axis=-1))
 
-    result = quick_jit(lambda v: net.apply(v, X, train=False))(variables)
+    result = residual_of(net)(variables)
     np.testing.assert_allclose(result, quick_jit(by_hand)(variables), rtol=1e-3, atol=1e-4)
 
 
@@ -158,11 +164,8 @@ def test_eq_5_equals_eq_6_where_one_incoming_level_has_all_the_weight(path):
     end["kernel"] = end["kernel"].at[:, :, unreached].set(0)
     of_own["arch"] = variables["arch"]
 
-    results = [
-        quick_jit(lambda v, net=net: net.apply(v, X, train=False))(v)
-        for net, v in ((shared, variables), (separate, of_own))
-    ]
-    np.testing.assert_allclose(*results, rtol=1e-3, atol=1e-4)
+    eq_5, eq_6 = residual_of(shared)(variables), residual_of(separate)(of_own)
+    np.testing.assert_allclose(eq_5, eq_6, rtol=1e-3, atol=1e-4)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,87 @@
+"""The house itself: imports go down only, importing computes nothing, no room is a lumber room."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "hinas_jax"
+
+
+def modules():
+    return [path.relative_to(ROOT).with_suffix("").as_posix() for path in PACKAGE.rglob("*.py")]
+
+
+def lint(pyproject):
+    """Exit code and words of import-linter, by the contracts in ``pyproject``."""
+    program = (
+        "from importlinter.cli import lint_imports; import sys; sys.exit(lint_imports(sys.argv[1], no_cache=True))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, pyproject], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_imports_only_ever_go_down():
+    code, words = lint(ROOT / "pyproject.toml")
+    assert code == 0, words
+
+
+@pytest.mark.parametrize(
+    ("floor", "broken"),
+    [
+        ('"searching | training | restoring"', '"training | restoring"'),  # a module without a floor
+        ('"metrics"', '"metrics | losses"'),  # two that are said to stand apart
+    ],
+)
+def test_the_contract_can_break(tmp_path, floor, broken):
+    contracts = (ROOT / "pyproject.toml").read_text()
+    assert floor in contracts
+    (tmp_path / "pyproject.toml").write_text(contracts.replace('"losses | ', '"').replace(floor, broken))
+    code, words = lint(tmp_path / "pyproject.toml")
+    assert code != 0
+    assert "BROKEN" in words
+
+
+def test_the_contracts_name_the_rules_of_the_house():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    rules = {contract["id"]: contract for contract in contracts}
+    assert rules["floors"]["exhaustive"]
+    assert {"hinas_jax.data", "hinas_jax.config", "hinas_jax.searching"} <= set(rules["space"]["forbidden_modules"])
+    assert "hinas_jax.space" in rules["data"]["forbidden_modules"]
+    assert {"hinas_jax.config", "hinas_jax.runs", "tqdm"} <= set(rules["mathematics"]["forbidden_modules"])
+
+
+def test_architecture_imports_nothing_of_ours():
+    assert "hinas_jax" not in (PACKAGE / "architecture.py").read_text().partition("class ")[0]
+
+
+def test_importing_the_command_line_starts_no_backend_and_loads_no_tensorflow():
+    program = (
+        "import sys, warnings; warnings.simplefilter('error'); import hinas_jax.cli; from jax._src import xla_bridge;"
+        " heavy = {'tensorflow', 'tensorflow_datasets', 'matplotlib.pyplot', 'torch'} & set(sys.modules);"
+        " sys.exit(str(heavy or 'a backend was started' if heavy or xla_bridge._backends else ''))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stderr.strip() == ""
+
+
+def test_no_module_is_named_after_nothing():
+    nothing = {"utils", "util", "helpers", "helper", "common", "misc", "tools", "base", "core"}
+    assert not [name for name in modules() if nothing & set(name.split("/"))]
+    assert len(modules()) > 20
+
+
+def test_every_module_says_what_it_is_for():
+    silent = [
+        path.name
+        for path in PACKAGE.rglob("*.py")
+        if path.read_text().strip() and not path.read_text().startswith(('"""', 'r"""'))
+    ]
+    assert not silent
