@@ -31,7 +31,7 @@ from hinas_jax.metrics import psnr, ssim
 from hinas_jax.modelfile import Model
 from hinas_jax.objective import f_net
 from hinas_jax.space.network import Network
-from hinas_jax.tasks import Denoise, SuperResolve, Task, task_of
+from hinas_jax.tasks import Denoise, SuperResolve, Task, crop_to_multiple, task_of
 from hinas_jax.tiling import tile_starts
 
 Protocol = Literal["standard", "released"]
@@ -207,12 +207,6 @@ def best_gaussian_blur(degraded: Picture, clean: Picture) -> Picture:
     blurred = (gaussian_filter(degraded, (width, width, 0)) for width in BLUR_SIGMAS)
     best: Picture = min(blurred, key=lambda picture: float(np.mean(np.square(picture - clean))))
     return best
-
-
-def crop_to_multiple(pixels: np.ndarray, scale: int) -> np.ndarray:
-    """The picture without the last rows and columns that ``scale`` does not divide."""
-    height, width = pixels.shape[:2]
-    return pixels[: height - height % scale, : width - width % scale]
 
 
 def _tasks(name: str, model: Model | None, sigma: float | None, scale: int | None, channels: int | None) -> list[Task]:

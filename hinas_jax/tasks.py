@@ -10,7 +10,8 @@ from typing import ClassVar, Protocol
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from hinas_jax.architecture import Architecture
 from hinas_jax.data import bicubic
@@ -127,6 +128,14 @@ def degrade_crops(
 
 def _cut(x: Float[Array, "batch height width channel"], margin: int) -> Float[Array, "batch inner inner channel"]:
     return x[:, margin : x.shape[1] - margin, margin : x.shape[2] - margin]
+
+
+def crop_to_multiple(
+    pixels: Shaped[np.ndarray, "height width channel"], scale: int
+) -> Shaped[np.ndarray, "clean_height clean_width channel"]:
+    """The picture without the last rows and columns that ``scale`` does not divide."""
+    height, width = pixels.shape[:2]
+    return pixels[: height - height % scale, : width - width % scale]
 
 
 def restore(

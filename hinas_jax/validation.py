@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from hinas_jax.data.sources import PictureSet
 from hinas_jax.metrics import psnr, ssim
-from hinas_jax.tasks import Task
+from hinas_jax.tasks import Task, crop_to_multiple
 from hinas_jax.tiling import cut_tiles, join_tiles
 
 Restore = Callable[[Any, Float[Array, "batch height width channel"]], Float[Array, "batch height width channel"]]
@@ -37,7 +37,7 @@ class Validation:
 
     def __init__(self, pictures: PictureSet, task: Task, *, seed: int, tile: int, batch: int) -> None:
         self._task, self._tile, self._batch = task, tile, batch
-        self._clean = [_crop_to_multiple(pixels, task.scale).astype(np.float32) / 255 for pixels in pictures.pixels]
+        self._clean = [crop_to_multiple(pixels, task.scale).astype(np.float32) / 255 for pixels in pictures.pixels]
         keys = jax.random.split(jax.random.key(seed), len(self._clean))
         degrade = jax.jit(task.degrade)
         self._sizes: list[tuple[int, int]] = []
@@ -76,8 +76,3 @@ def _measure(
     picture: Float[Array, "height width channel"], clean: Float[Array, "height width channel"]
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     return psnr(picture, clean), ssim(picture, clean)
-
-
-def _crop_to_multiple(pixels: np.ndarray, scale: int) -> np.ndarray:
-    height, width = pixels.shape[:2]
-    return pixels[: height - height % scale, : width - width % scale]
