@@ -141,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "demo": _demo,
     }
     if not words or words[0] in ("-h", "--help"):
-        _print(USAGE.format(configs=", ".join(config_names())))
+        (_print if words else _say)(USAGE.format(configs=", ".join(config_names())))
         sys.exit(0 if words else 2)
     if words[0] not in commands:
         _fail(f"there is no command {words[0]!r}; known are {', '.join(commands)}")
