@@ -146,9 +146,10 @@ def test_help_alone_lists_commands_and_configs(capsys):
 
 
 def test_without_a_command_the_usage_is_told_with_exit_code_2(capsys):
-    code, out, _ = run(capsys)
+    code, out, err = run(capsys)
     assert code == 2
-    assert out[0].startswith("usage: hinas")
+    assert not out
+    assert err[0].startswith("usage: hinas")
 
 
 @pytest.mark.parametrize(("variable", "below"), [("XDG_CACHE_HOME", "hinas_jax/xla"), ("HOME", ".cache/hinas_jax/xla")])
