@@ -35,9 +35,9 @@ def run_demo(workdir: Path, say: Say = print) -> dict[str, object]:
     config = load_config("demo")
     task = config.task.build()
     say("1 of 3: search an architecture")
-    architecture = search(config, workdir / "search", say=say)
+    architecture = search(config, workdir / "search", restart=True, say=say)
     say("2 of 3: train it")
-    model = train(config, architecture, workdir / "train", say=say)
+    model = train(config, architecture, workdir / "train", restart=True, say=say)
     say("3 of 3: restore pictures that neither has seen")
     held_back = load_pictures(config.data.root, "test", config.task.channels)
     assert held_back is not None  # the bundled pictures have some

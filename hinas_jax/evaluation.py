@@ -1,4 +1,4 @@
-"""Measuring a model, or a baseline without a network, by a named protocol (docs/protocols.md tells their story).
+"""Measuring a model, or a baseline without a network, by a named protocol.
 
 standard: whole pictures. Denoising: one seeded draw of noise, neither clipped nor rounded. Super-resolution: the output
     clipped and rounded to 8 bits, Y of BT.601 studio range kept as float, ``scale`` pixels of border cropped.

@@ -21,6 +21,7 @@ from hinas_jax.compiling import Say, compile_step, scan_steps, steps_per_call
 from hinas_jax.config import Config, ConfigError, LossConfig, TrainConfig, load_config
 from hinas_jax.data.patches import PatchSource, sample_crops, to_device
 from hinas_jax.data.sources import check_sizes, load_pictures, split
+from hinas_jax.drawing import draw_architecture
 from hinas_jax.modelfile import Model
 from hinas_jax.objective import batch_loss, f_net
 from hinas_jax.optimisers import training_optimiser
@@ -313,3 +314,4 @@ def _claim_architecture(folder: RunFolder, architecture: Architecture) -> None:
             f"{folder.path} holds a training of another architecture; give another --workdir, or --restart"
         )
     architecture.save(file)
+    draw_architecture(architecture, folder.path / "architecture.svg")

@@ -42,6 +42,7 @@ def test_search_train_evaluate_restore_draw(road, tmp_path, quick_compiling, mon
 
     main(["train", "debug", *fields, "--architecture", str(found / "architecture.json"), "--workdir", str(trained)])
     assert Architecture.load(trained / "architecture.json") == architecture
+    assert (trained / "architecture.svg").stat().st_size > 1000
     main(["evaluate", str(trained / "model.safetensors"), "--data", str(tmp_path / "data"), "--json", str(result)])
     report = json.loads(result.read_text())
     assert report["parameters"] == architecture.parameters()
