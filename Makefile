@@ -29,7 +29,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 # needs uv; writes names, versions, markers and hashes, no addresses
 lock:
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-emit-find-links --no-header --quiet --output-file requirements.lock
+	  --no-header --quiet --output-file requirements.lock
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
