@@ -3,7 +3,8 @@
 
 PYTHON ?= python3
 VENV := .venv
-INSTALLED := $(VENV)/.installed
+VERSION := -c 'import sys; print("3.%d" % sys.version_info[1])' 2>/dev/null
+INSTALLED := $(VENV)/.installed-$(shell $(PYTHON) $(VERSION))
 
 .PHONY: demo test lint lock clean
 
@@ -21,6 +22,9 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; name one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 2; }
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@test "$$($(VENV)/bin/python $(VERSION))" = "$$($(PYTHON) $(VERSION))" || \
+	  { echo "$(VENV) is of another Python than $(PYTHON); name another folder: make $(MAKECMDGOALS)" \
+	    "PYTHON=$(PYTHON) VENV=.venv-other, or remove it: make clean"; exit 2; }
 	@echo "installing into $(VENV) (a minute or two) ..."
 	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .

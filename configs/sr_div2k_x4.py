@@ -4,8 +4,8 @@ Command:  python search.py sr_div2k_x4 --data.root DIV2K --workdir runs/sr_div2k
           python train.py sr_div2k_x4 --data.root DIV2K --workdir runs/sr_div2k_x4_train \
               --architecture runs/sr_div2k_x4/architecture.json
           (DIV2K is any folder of the 800 high-resolution pictures; --data.root tfds:div2k reads them through TFDS)
-Hardware: one GPU; the paper needed 3.5 hours on a GTX 1080 Ti for the search. Training on all of DIV2K is
-          refused for now: more pixels than one device buffer takes (docs/results.md)
+Hardware: one GPU; the paper needed 3.5 hours on a GTX 1080 Ti for the search. The pictures
+          lie on the device: half of DIV2K's 6.8 GB in each of W and A while searching, all of it while training
 Expect:   not run at full length by us yet; docs/results.md tells a short x2 run on 2 CPU cores with other pictures
 """
 

@@ -191,7 +191,7 @@ class Architecture:
             document = json.loads(text)
         except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
             raise ArchitectureError(f"not JSON: {error}") from None
-        if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        if not isinstance(document, dict) or not _is_schema(document.get("schema")):
             raise ArchitectureError(f'not an architecture of schema {SCHEMA} (its field "schema" must say {SCHEMA})')
         document = {k: v for k, v in document.items() if k not in ("schema", "widths", "parameters")}
         known = {f.name for f in dataclasses.fields(cls)}
@@ -240,6 +240,10 @@ def source_name(source: int) -> str:
 
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_schema(value: object) -> bool:
+    return _is_count(value) and value == SCHEMA
 
 
 def _edge_to_json(edge: Edge) -> dict[str, str]:

@@ -147,9 +147,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(f"there is no command {words[0]!r}; known are {', '.join(commands)}")
     enable_compilation_cache(_cache_folder())
     try:
-        commands[words[0]](words[1:])
+        try:
+            commands[words[0]](words[1:])
+        finally:
+            sys.stdout.flush()  # here, where a closed pipe is caught
     except (UsageError, *MISTAKES) as error:
         _fail(" ".join(str(error).split()))
+    except BrokenPipeError:  # the reader of our output, say `head`, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except KeyboardInterrupt:
         _print("interrupted; the same command again goes on from the last checkpoint")
         sys.exit(130)

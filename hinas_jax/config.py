@@ -115,7 +115,8 @@ class SearchConfig:
     weight_decay: float = 3e-4
     """Kernels: weight decay, added to the gradient."""
     gradient_clip: float = 0.5
-    """Kernels: largest global norm of the gradient, before weight decay (5 lets the first epochs diverge)."""
+    """Kernels: largest global norm of the gradient, before weight decay; 0: any, as in the paper (with 5 or more the
+    first epochs of our searches diverged)."""
     arch_learning_rate: float = 1e-3
     """alpha and beta: Adam's learning rate."""
     arch_weight_decay: float = 1e-3
@@ -124,9 +125,9 @@ class SearchConfig:
     def __post_init__(self) -> None:
         _require_forms(self, "search.")
         _require_counts(self, "search", "epochs", "batch_size", "patch", "crops_per_picture")
-        _require_rates(self, "search", "learning_rate", "final_learning_rate", "gradient_clip", "arch_learning_rate")
+        _require_rates(self, "search", "learning_rate", "final_learning_rate", "arch_learning_rate")
         _require_parts(self, "search", "warmup", "evaluate_after", "momentum")
-        _require_not_negative(self, "search", "weight_decay", "arch_weight_decay")
+        _require_not_negative(self, "search", "gradient_clip", "weight_decay", "arch_weight_decay")
 
     @property
     def warmup_epochs(self) -> int:

@@ -13,7 +13,7 @@ def weight_optimiser(config: SearchConfig, steps: int) -> optax.GradientTransfor
         config.learning_rate, steps, alpha=config.final_learning_rate / config.learning_rate
     )
     return optax.chain(
-        optax.clip_by_global_norm(config.gradient_clip),
+        optax.clip_by_global_norm(config.gradient_clip) if config.gradient_clip else optax.identity(),
         optax.add_decayed_weights(config.weight_decay),
         optax.sgd(schedule, momentum=config.momentum),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import math
 import platform
 import shutil
 import subprocess
@@ -16,6 +17,12 @@ import jax
 from hinas_jax.config import Config, ConfigError, differing_fields, load_config
 
 PACKAGES: Final = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "dm-pix", "numpy", "hinas-jax")
+
+
+#: What a run writes, besides ``checkpoints/``.
+FILES: Final = (
+    "config.json", "metrics.jsonl", "manifest.json", "architecture.json", "architecture.svg", "model.safetensors",
+)  # fmt: skip
 
 
 class RunFolder:
@@ -57,9 +64,10 @@ class RunFolder:
         partial.replace(self.path / name)
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
-        """Add a line to metrics.jsonl."""
+        """Add a line to metrics.jsonl; a number that is not finite is null there (JSON has no NaN)."""
+        strict = {name: None if isinstance(x, float) and not math.isfinite(x) else x for name, x in row.items()}
         with self._metrics.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+            file.write(json.dumps(strict, allow_nan=False) + "\n")
 
     def cut_metrics(self, step: int) -> float:
         """Drop the rows after ``step`` (a resumed run writes them again); returns the seconds spent until then."""
@@ -92,7 +100,7 @@ class RunFolder:
         if not (self.path / "config.json").exists():
             return
         shutil.rmtree(self.path / "checkpoints", ignore_errors=True)
-        for name in ("config.json", "metrics.jsonl", "manifest.json", "architecture.json", "model.safetensors"):
+        for name in FILES:
             (self.path / name).unlink(missing_ok=True)
 
 

@@ -197,9 +197,8 @@ def search(config: Config, workdir: Path, *, restart: bool = False, say: Say = p
     digests = {name: part.digest() for name, part in zip("WAV", parts, strict=True)}
     folder.write_manifest(kind="search", seed=config.seed, splits=digests)
     loop = _Search(config, folder, task, parts, say)
-    loop.run(started)
-    spent = time.monotonic() - started
-    folder.write_manifest(kind="search", seed=config.seed, splits=digests, seconds=round(spent, 1))
+    seconds = loop.run(started)
+    folder.write_manifest(kind="search", seed=config.seed, splits=digests, seconds=round(seconds, 1))
     return Architecture.load(workdir / "architecture.json")
 
 
@@ -217,7 +216,8 @@ class _Search:
         sizes = ", ".join(f"{name} {len(part)}" for name, part in zip("WAV", parts, strict=True))
         say(f"pictures: {sizes}; {self._steps} steps an epoch of {settings.batch_size} patches")
 
-    def run(self, started: float) -> None:
+    def run(self, started: float) -> float:
+        """Search to the end; returns the seconds since ``started`` and those of the processes before."""
         config = self._config.search
         key, init_key = jax.random.split(jax.random.key(self._config.seed))
         state = self._searcher.init(init_key)
@@ -263,6 +263,7 @@ class _Search:
                 bar.set_postfix({"epoch": epoch} | _for_bar(row))
         latest.close()
         best.close()
+        return spent + time.monotonic() - started
 
     def _epoch(
         self, program: Any, state: SearchState, key: PRNGKeyArray, bar: Any

@@ -143,8 +143,9 @@ def train(
     task = config.task.build()
     check_sizes(pictures, crop_side(task, config.train.patch), "training")
     w, a, v = split(pictures, config.seed, config.data.validation_fraction)
-    folder = RunFolder(workdir, config, restart=restart)
     network = architecture.scaled(config.train.width_scale)
+    supernet = best_supernet(Path(config.train.warm_start), config, network) if config.train.warm_start else None
+    folder = RunFolder(workdir, config, restart=restart)
     _claim_architecture(folder, network)
     used = w.joined(a)
     facts: dict[str, Any] = {
@@ -153,8 +154,13 @@ def train(
     folder.write_manifest(**facts)
     say(f"pictures: {len(used)} to train on, {len(v)} to validate with; {network.parameters():,} parameters")
     validation = Validation(v, task, seed=config.seed, tile=config.train.patch, batch=config.train.batch_size)
-    _Training(config, folder, task, network, to_device(used), validation, say).run(started)
-    folder.write_manifest(**facts, seconds=round(time.monotonic() - started, 1))
+    seconds = _Training(config, folder, task, network, to_device(used), validation, say).run(started, supernet)
+    folder.write_manifest(**facts, seconds=round(seconds, 1))
+    if not (workdir / "model.safetensors").exists():
+        raise ConfigError(
+            f"no evaluation gave a number (see {workdir / 'metrics.jsonl'}): the training diverged;"
+            f" lower train.learning_rate, {config.train.learning_rate:g} now, and give --restart"
+        )
     return Model.load(workdir / "model.safetensors")
 
 
@@ -177,10 +183,15 @@ class _Training:
         self._count = steps_per_call(math.gcd(config.train.steps, config.train.validate_every))
         self._trainer = Trainer(Network(architecture), task, config.loss, training_optimiser(config.train))
 
-    def run(self, started: float) -> None:
+    def run(self, started: float, supernet: dict[str, Tree] | None) -> float:
+        """Train to the end, from the kernels of ``supernet`` if any.
+
+        Returns:
+            The seconds since ``started`` and those of the processes before.
+        """
         config = self._config.train
         key, init_key = jax.random.split(jax.random.key(self._config.seed))
-        state = self._trainer.init(self._initial(init_key))
+        state = self._trainer.init(self._initial(init_key, supernet))
         checkpoints = Checkpoints(self._folder.path / "checkpoints")
         if (done := checkpoints.latest() or 0) > 0:
             state = checkpoints.restore(state)
@@ -206,6 +217,7 @@ class _Training:
                 checkpoints.save(done, state)
                 bar.set_postfix(loss=f"{row['loss']:.4f}", psnr=f"{score.psnr:.2f}", ssim=f"{score.ssim:.4f}")
         checkpoints.close()
+        return spent + time.monotonic() - started
 
     def _run_steps(
         self, program: Any, state: TrainState, key: PRNGKeyArray, count: int, bar: Any
@@ -219,11 +231,10 @@ class _Training:
             bar.update(self._count)
         return state, float(jnp.sum(jnp.asarray(sums)) / count)
 
-    def _initial(self, key: PRNGKeyArray) -> dict[str, Tree]:
+    def _initial(self, key: PRNGKeyArray, supernet: dict[str, Tree] | None) -> dict[str, Tree]:
         variables = initialise(self._trainer.net, key, self._architecture.channels)
-        if not self._config.train.warm_start:
+        if supernet is None:
             return variables
-        supernet = best_supernet(Path(self._config.train.warm_start), self._config, self._architecture)
         return inherit(variables, supernet, self._architecture, self._config.space)
 
     def _compile(self, state: TrainState, key: PRNGKeyArray) -> Any:

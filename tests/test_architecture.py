@@ -221,6 +221,7 @@ def test_fields_with_a_default_may_be_missing():
         ("NaN", "not an architecture of schema 1"),
         ("{}", '"schema" must say 1'),
         (json.dumps(DOCUMENT | {"schema": 2}), '"schema" must say 1'),
+        (json.dumps(DOCUMENT | {"schema": True}), '"schema" must say 1'),
         (json.dumps(DOCUMENT | {"colour": 1}), "unknown field 'colour'"),
         *(
             (json.dumps({k: v for k, v in DOCUMENT.items() if k != name}), f"field '{name}' is missing")

@@ -322,3 +322,13 @@ def test_the_scripts_run_their_commands(tmp_path, words, encoding, code, told):
     )
     assert done.returncode == code
     assert (done.stdout + done.stderr).startswith(told)
+
+
+def test_a_reader_that_goes_away_is_no_defect():
+    """`python search.py debug --help | head -1`."""
+    command = [sys.executable, str(ROOT / "search.py"), "debug", "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        told = process.stderr.read()
+    assert process.returncode == 141  # as the shell tells it of any program
+    assert told == b""

@@ -53,7 +53,7 @@ WRONG = {
     "search.final_learning_rate": [0.0, float("nan")],
     "search.momentum": [-0.1, 1.0],
     "search.weight_decay": [-1e-9, float("inf")],
-    "search.gradient_clip": [0.0],
+    "search.gradient_clip": [-0.1],
     "search.arch_learning_rate": [0.0],
     "search.arch_weight_decay": [-1e-9],
     "train.steps": [0, 1.5],

@@ -3,15 +3,20 @@
 import jax
 import jax.export
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from tiny import picture
 
 from hinas_jax.architecture import Architecture, CellArchitecture, Edge
-from hinas_jax.config import Config, SearchConfig, TaskConfig
-from hinas_jax.searching import make_searcher
-from hinas_jax.space.initialise import variable_shapes
+from hinas_jax.config import Config, LossConfig, SearchConfig, TaskConfig, TrainConfig
+from hinas_jax.data.patches import to_device
+from hinas_jax.data.sources import PictureSet
+from hinas_jax.optimisers import training_optimiser
+from hinas_jax.searching import make_searcher, search_steps
+from hinas_jax.space.initialise import initialise, variable_shapes
 from hinas_jax.space.network import Network
 from hinas_jax.space.search_space import SearchSpace
+from hinas_jax.training import Trainer, train_steps
 
 PLATFORMS = ("cuda", "tpu")
 SPACE = SearchSpace(layers=2, nodes=1, base_width=2, width_factors=(1, 2), start_width=2, end_width=2)
@@ -23,26 +28,78 @@ def lower(function, *arguments):
     return exported
 
 
-@pytest.mark.parametrize(
-    ("step", "task"),
-    [("weight_step", TaskConfig()), ("arch_step", TaskConfig("super_resolve", scale=2, channels=3))],
-)
-def test_the_steps_of_a_search_lower(step, task):
+TASKS = {
+    "denoise": TaskConfig(),
+    "super_resolve": TaskConfig("super_resolve", scale=2, channels=3),
+}
+
+
+def shapes(tree):
+    return [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree)]
+
+
+def source_of(task):
+    pixels = np.zeros((30, 31, task.channels), np.uint8)
+    return to_device(PictureSet(("a", "b"), (pixels, pixels)), page=64)
+
+
+@pytest.mark.parametrize("step", ["weight_step", "arch_step"])
+@pytest.mark.parametrize("name", TASKS)
+def test_the_steps_of_a_search_lower(step, name):
+    task = TASKS[name]
     searcher = make_searcher(Config(task=task, space=SPACE, search=SearchConfig(patch=12)), 5)
     state = jax.eval_shape(searcher.init, jax.random.key(0))
     degraded = picture(2, 12, 12, task.channels)
     clean = picture(2, 12 * task.scale, 12 * task.scale, task.channels)
     exported = lower(getattr(searcher, step), state, degraded, clean)
-    state_avals = [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(state)]
-    assert [(aval.shape, aval.dtype) for aval in exported.out_avals] == [*state_avals, ((), jnp.float32)]
+    assert [(aval.shape, aval.dtype) for aval in exported.out_avals] == [*shapes(state), ((), jnp.float32)]
 
 
-def test_a_network_lowers():
+@pytest.mark.parametrize("name", TASKS)
+def test_an_epoch_of_a_search_lowers(name):
+    """The program that accelerators run: sampling, degrading and both steps, scanned."""
+    task = TASKS[name]
+    searcher = make_searcher(Config(task=task, space=SPACE, search=SearchConfig(patch=12)), 5)
+    state = jax.eval_shape(searcher.init, jax.random.key(0))
+
+    def epoch(state, seed, first, w, a):
+        key = jax.random.key(seed)
+        return search_steps(searcher, state, key, first, w, a, steps=2, count=2, batch=2, patch=12, alternate=True)
+
+    source = source_of(task)
+    exported = lower(epoch, state, 0, jnp.asarray(0, jnp.int32), source, source)
+    scalar = ((), jnp.float32)
+    assert [(aval.shape, aval.dtype) for aval in exported.out_avals] == [*shapes(state), scalar, scalar]
+    assert "stablehlo.while" in exported.mlir_module()
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_stretch_of_training_lowers(name):
+    task = TASKS[name]
+    network = Network(architecture(task.name, task.channels, task.scale))
+    trainer = Trainer(network, task.build(), LossConfig(), training_optimiser(TrainConfig()))
+    state = jax.eval_shape(lambda: trainer.init(initialise(network, jax.random.key(0), task.channels)))
+
+    def stretch(state, seed, source):
+        return train_steps(trainer, state, jax.random.key(seed), source, count=2, batch=2, patch=12)
+
+    exported = lower(stretch, state, 0, source_of(task))
+    assert [(aval.shape, aval.dtype) for aval in exported.out_avals] == [*shapes(state), ((), jnp.float32)]
+    assert "stablehlo.while" in exported.mlir_module()
+
+
+def architecture(task, channels, scale):
+    """A network that holds all six operations."""
     cells = tuple(
         CellArchitecture(((Edge(0, name), Edge(1, other)),))
         for name, other in zip(("conv3", "sep3", "skip"), ("dil3", "sep5", "dil5"), strict=True)
     )
-    network = Network(Architecture(cells, (0, 1, 1), 2, (1, 2), "super_resolve", 3, 3, start_width=2, end_width=2))
-    x = picture(1, 8, 9, 3)
-    exported = lower(lambda v, x: network.apply(v, x, train=False), variable_shapes(network, 3), x)
-    assert exported.out_avals[0].shape == (1, 24, 27, 3)
+    return Architecture(cells, (0, 1, 1), 2, (1, 2), task, channels, scale, start_width=2, end_width=2)
+
+
+@pytest.mark.parametrize(("task", "channels", "scale"), [("denoise", 1, 1), ("super_resolve", 3, 3)])
+def test_a_network_lowers(task, channels, scale):
+    network = Network(architecture(task, channels, scale))
+    x = picture(1, 8, 9, channels)
+    exported = lower(lambda v, x: network.apply(v, x, train=False), variable_shapes(network, channels), x)
+    assert exported.out_avals[0].shape == (1, 8 * scale, 9 * scale, channels)

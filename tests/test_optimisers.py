@@ -62,14 +62,15 @@ def adam(gradient, memory, count):
 
 
 @pytest.mark.usefixtures("x64")
-def test_kernels_follow_sgd_with_momentum_weight_decay_clipping_and_a_cosine():
-    config, steps = SearchConfig(gradient_clip=2.0), 5
-    grads = list(gradients([1.0, 20.0, 3.0]))  # the second and third are clipped
+@pytest.mark.parametrize("clip", [2.0, 0.0])
+def test_kernels_follow_sgd_with_momentum_weight_decay_clipping_and_a_cosine(clip):
+    config, steps = SearchConfig(gradient_clip=clip), 5
+    grads = list(gradients([1.0, 20.0, 3.0]))  # the second and third are clipped at 2
 
     def step(gradient, param, memory, count):
         whole = norm(grads[count])
         rate = 0.001 + (0.025 - 0.001) * (1 + math.cos(math.pi * count / steps)) / 2
-        memory[0] = 0.9 * memory[0] + gradient * min(1, 2.0 / whole) + 3e-4 * param
+        memory[0] = 0.9 * memory[0] + gradient * (min(1, clip / whole) if clip else 1) + 3e-4 * param
         return param - rate * memory[0]
 
     assert_same(updated(weight_optimiser(config, steps), grads), by_hand(step, grads))

@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hinas_jax.data.patches import epoch_order, sample_crops, to_device
-from hinas_jax.data.pictures import PictureError
+from hinas_jax.data.patches import PAGE, epoch_order, page_starts, sample_crops, to_device
 from hinas_jax.data.sources import PictureSet
 
 SIDE = 4
@@ -85,17 +84,34 @@ def test_the_same_key_draws_the_same_patches():
     assert (np.asarray(one) != np.asarray(other)).any()
 
 
-def test_the_pictures_lie_on_the_device_as_bytes_without_padding():
-    source = to_device(all_unique(3))
-    assert source.buffer.dtype == jnp.uint8
-    assert source.buffer.shape == (sum(h * w for h, w in SIZES), 3)
-    assert source.count == len(SIZES)
+def test_the_pictures_lie_on_the_device_as_bytes_padded_to_whole_pages_only():
+    pixels = sum(h * w for h, w in SIZES)
+    for page, pages in ((pixels, 1), (pixels - 1, 2), (10, -(-pixels // 10))):
+        source = to_device(all_unique(3), page)
+        assert source.buffer.dtype == jnp.uint8
+        assert source.buffer.shape == (pages, page, 3)
+        assert source.count == len(SIZES)
 
 
-def test_more_pixels_than_an_index_can_count_are_refused():
-    huge = np.broadcast_to(np.uint8(0), (50_000, 50_000, 1))  # takes no memory
-    with pytest.raises(PictureError, match=r"2,500,000,000 pixels are too many"):
-        to_device(PictureSet(("huge",), (huge,)))
+@pytest.mark.parametrize("page", [1, 7, 30, 64])
+def test_pages_change_no_patch(page):
+    """Pictures and rows that straddle pages are cropped like any other."""
+    indices = jnp.arange(200, dtype=jnp.int32) % len(SIZES)
+    whole, paged = (
+        sample_crops(to_device(all_unique(3), size), jax.random.key(0), indices, SIDE) for size in (2**20, page)
+    )
+    np.testing.assert_array_equal(paged, whole)
+
+
+def test_places_beyond_what_32_bits_count():
+    """DIV2K has about 2.2e9 pixels in W and A."""
+    counts = np.full(900, 2040 * 1356, np.int64)
+    pages, offsets = page_starts(counts, PAGE)
+    assert [int(p) * PAGE + int(o) for p, o in zip(pages, offsets, strict=True)] == [
+        i * 2040 * 1356 for i in range(900)
+    ]
+    assert counts.sum() > 2**31 > pages.max()
+    assert 0 <= offsets.min() <= offsets.max() < PAGE
 
 
 @pytest.mark.parametrize(("pictures", "steps", "batch"), [(7, 7, 2), (7, 3, 2), (3, 5, 4), (1, 2, 3), (5, 1, 5)])

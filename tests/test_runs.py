@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import subprocess
 
 import pytest
@@ -11,7 +12,9 @@ from hinas_jax.config import Config, ConfigError, SearchConfig
 from hinas_jax.runs import RunFolder
 
 CONFIG = Config(seed=7)
-FILES = ("config.json", "metrics.jsonl", "manifest.json", "architecture.json", "model.safetensors")
+FILES = (
+    "config.json", "metrics.jsonl", "manifest.json", "architecture.json", "architecture.svg", "model.safetensors",
+)  # fmt: skip
 
 
 def refusal(*arguments, **options):
@@ -95,6 +98,14 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     folder.write("facts.json", "newer")
     assert (tmp_path / "facts.json").read_text() == "newer"
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_numbers_that_are_none_are_null_in_the_metrics(tmp_path):
+    folder = RunFolder(tmp_path, CONFIG)
+    folder.append_metrics({"step": 1, "seconds": 0.5, "loss": math.nan, "psnr": -math.inf, "levels": [0]})
+    (line,) = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert line == '{"step": 1, "seconds": 0.5, "loss": null, "psnr": null, "levels": [0]}'
+    assert folder.cut_metrics(1) == 0.5
 
 
 def test_the_manifest_tells_versions_device_and_the_facts_given(tmp_path):

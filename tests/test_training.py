@@ -251,6 +251,16 @@ def test_a_warm_start_from_no_search_is_refused(tiny_config, architecture, tmp_p
     config = with_train(tiny_config, warm_start=str(tmp_path))
     with pytest.raises(ConfigError, match="is not the folder of a search"):
         train(config, architecture, tmp_path / "run", say=quiet)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_training_without_any_finite_score_says_so(tiny_config, architecture, tmp_path, monkeypatch, quick_compiling):
+    del quick_compiling
+    monkeypatch.setattr(Validation, "score", lambda *_: Score(math.nan, math.nan))
+    with pytest.raises(ConfigError, match=r"diverged; lower train\.learning_rate, 0\.002 now") as caught:
+        train(tiny_config, architecture, tmp_path, say=quiet)
+    assert "\n" not in str(caught.value)
+    assert [row["psnr"] for row in rows(tmp_path)] == [None] * 3
 
 
 # --- refusals

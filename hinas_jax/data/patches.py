@@ -1,25 +1,39 @@
 """The on-device patch sampler: a data set as one uint8 buffer, crops and augmentation inside the jitted step.
 
-Pictures of any sizes lie one after another in a flat buffer, so nothing is padded and nothing leaves the device.
+Pictures of any sizes lie one after another in one buffer, so nothing is padded and nothing leaves the device. A data
+set may hold more pixels than the 32-bit indices of a device can count (DIV2K: 2.2e9), so the buffer is cut into pages
+and a pixel's place is (page, place in the page).
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jaxtyping import Array, Float, Int32, PRNGKeyArray, UInt8
+from jaxtyping import Array, Float, Int32, Int64, PRNGKeyArray, UInt8
 
-from hinas_jax.data.pictures import PictureError
 from hinas_jax.data.sources import PictureSet
+
+PAGE: Final = 2**20  #: pixels of a page; only the last one is padded
 
 
 @struct.dataclass
 class PatchSource:
-    """A picture set on the device."""
+    """A picture set on the device.
 
-    buffer: UInt8[Array, "pixel channel"]
+    Attributes:
+        buffer: all pixels, picture after picture, row after row.
+        pages: the page in which each picture starts.
+        offsets: where in that page.
+        heights: in pixels.
+        widths: in pixels.
+    """
+
+    buffer: UInt8[Array, "page pixel channel"]
+    pages: Int32[Array, " picture"]
     offsets: Int32[Array, " picture"]
     heights: Int32[Array, " picture"]
     widths: Int32[Array, " picture"]
@@ -27,26 +41,35 @@ class PatchSource:
     @property
     def count(self) -> int:
         """How many pictures."""
-        return int(self.offsets.shape[0])
+        return int(self.pages.shape[0])
 
 
-def to_device(pictures: PictureSet) -> PatchSource:
-    """Lay the pictures out as one buffer.
-
-    Raises:
-        PictureError: more pixels than a 32-bit index can count.
-    """
+def to_device(pictures: PictureSet, page: int = PAGE) -> PatchSource:
+    """Lay the pictures out as one buffer of pages of ``page`` pixels."""
     sizes = np.array([pixels.shape[:2] for pixels in pictures.pixels], np.int64)
-    counts = sizes.prod(axis=1)
-    if counts.sum() >= 2**31:
-        raise PictureError(f"{counts.sum():,} pixels are too many for one device buffer; use a smaller set")
-    flat = np.concatenate([pixels.reshape(-1, pixels.shape[-1]) for pixels in pictures.pixels])
+    pages, offsets = page_starts(sizes.prod(axis=1), page)
+    total = int(sizes.prod(axis=1).sum())
+    buffer = np.zeros((-(-total // page), page, pictures.pixels[0].shape[-1]), np.uint8)
+    flat = buffer.reshape(-1, buffer.shape[-1])
+    start = 0
+    for pixels in pictures.pixels:
+        count = pixels.shape[0] * pixels.shape[1]
+        flat[start : start + count] = pixels.reshape(count, -1)
+        start += count
     return PatchSource(
-        buffer=jnp.asarray(flat),
-        offsets=jnp.asarray(np.concatenate([[0], np.cumsum(counts)[:-1]]), jnp.int32),
+        buffer=jnp.asarray(buffer),
+        pages=jnp.asarray(pages, jnp.int32),
+        offsets=jnp.asarray(offsets, jnp.int32),
         heights=jnp.asarray(sizes[:, 0], jnp.int32),
         widths=jnp.asarray(sizes[:, 1], jnp.int32),
     )
+
+
+def page_starts(
+    counts: Int64[np.ndarray, " picture"], page: int
+) -> tuple[Int64[np.ndarray, " picture"], Int64[np.ndarray, " picture"]]:
+    """Page and place in it at which each picture starts, of pictures of ``counts`` pixels one after another."""
+    return np.divmod(np.concatenate([[0], np.cumsum(counts)[:-1]]), page)
 
 
 def sample_crops(
@@ -80,7 +103,9 @@ def _crop(
     top, left = jax.random.randint(place, (2,), 0, jnp.stack([height, width]) - side + 1)
     rows = (top + jnp.arange(side, dtype=jnp.int32)) * width
     columns = left + jnp.arange(side, dtype=jnp.int32)
-    return turn, source.buffer[source.offsets[index] + rows[:, None] + columns[None, :]]
+    places = source.offsets[index] + rows[:, None] + columns[None, :]  # a picture has fewer than 2^31 - PAGE pixels
+    page = source.buffer.shape[1]
+    return turn, source.buffer[source.pages[index] + places // page, places % page]
 
 
 def _augment(key: PRNGKeyArray, crop: UInt8[Array, "side side channel"]) -> UInt8[Array, "side side channel"]:

@@ -150,7 +150,10 @@ def _load_tfds(name: str, role: Role, channels: int) -> PictureSet:
         source = tfds.data_source(name, split=part)
     except Exception as error:  # TFDS raises many kinds
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise PictureError(f"{TFDS}{name}: TFDS cannot read split {part!r} ({first}); prepare it first") from None
+        raise PictureError(
+            f"{TFDS}{name}: TFDS cannot read split {part!r} ({first}); prepare it first, in Python:"
+            f" tensorflow_datasets.builder({name!r}, file_format='array_record').download_and_prepare()"
+        ) from None
     key = "hr" if "hr" in source.dataset_info.features else "image"
     return PictureSet(
         tuple(f"{part}/{i:06d}" for i in range(len(source))),
