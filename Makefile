@@ -12,7 +12,7 @@ demo: $(INSTALLED)
 	$(VENV)/bin/hinas demo --workdir runs/demo
 
 test: $(INSTALLED) lint
-	JAX_PLATFORMS=cpu $(VENV)/bin/python -m pytest
+	JAX_PLATFORMS=cpu $(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .
