@@ -10,6 +10,7 @@ import pytest
 from tiny import picture, quick_jit, random_variables
 
 from hinas_jax.space.cell import SuperCell
+from hinas_jax.space.inherit import edge_by_edge
 from hinas_jax.space.initialise import variable_shapes
 from hinas_jax.space.parts import End, Router, Start
 from hinas_jax.space.relaxation import operation_weights, possible_moves
@@ -212,3 +213,86 @@ def test_without_lwas_all_layers_use_one_alpha_and_their_gradients_add_up():
     np.testing.assert_allclose(value, same, rtol=1e-4)
     total, least = gradients.sum(0, keepdims=True), 1e-5 * abs(gradient).max()
     np.testing.assert_allclose(gradient, total, rtol=1e-3, atol=least)
+
+
+# --- other ways to compute the same
+
+
+def loss_and_gradients(net, variables, clean):
+    """Of a loss by the batch's statistics: its value, its gradient in all leaves, and the moved statistics."""
+
+    def loss(params, arch):
+        given = {**variables, "params": params, "arch": arch}
+        residual, moved = net.apply(given, X, train=True, mutable=["batch_stats"])
+        return ((X + residual - clean) ** 2).mean(), moved["batch_stats"]
+
+    (value, statistics), gradients = quick_jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))(
+        variables["params"], variables["arch"]
+    )
+    return value, statistics, gradients
+
+
+@pytest.fixture(scope="module")
+def reference():
+    """A supernet of two nodes, random variables, and what the stacked form makes of them."""
+    net = SuperNet(dataclasses.replace(SMALL, nodes=2))
+    variables = random_variables(net, X, train=False)
+    clean = picture(*X.shape, seed=1)
+    return net, variables, clean, loss_and_gradients(net, variables, clean)
+
+
+def assert_close(one, other, tolerance):
+    """Every number to ``tolerance`` of the largest in the tree: some gradients are zero but for rounding."""
+    largest = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(other))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * largest), one, other)
+
+
+def test_the_plain_form_computes_the_same_value_and_gradients(reference):
+    """One convolution an edge and operation, depthwise and pointwise apart, against the stacked and composed form."""
+    net, variables, clean, (value, statistics, (params, arch)) = reference
+    plain = net.clone(plain=True)
+    given = {"params": edge_by_edge(variables["params"], 2), "batch_stats": edge_by_edge(variables["batch_stats"], 2)}
+    assert jax.tree.structure(variable_shapes(plain, 1)["params"]) == jax.tree.structure(given["params"])
+    result = loss_and_gradients(plain, {**given, "arch": variables["arch"]}, clean)
+    np.testing.assert_allclose(result[0], value, rtol=1e-5)
+    assert_close(result[1], edge_by_edge(statistics, 2), 1e-5)
+    assert_close(result[2][0], edge_by_edge(params, 2), 1e-5)
+    assert_close(result[2][1], arch, 1e-5)
+
+
+@pytest.mark.parametrize("remat", ["cell", "operation"])
+def test_recomputing_changes_no_value_and_no_gradient(reference, remat):
+    net, variables, clean, expected = reference
+    result = loss_and_gradients(net.clone(remat=remat), variables, clean)
+    np.testing.assert_allclose(result[0], expected[0], rtol=1e-6)
+    assert_close(result[1:], expected[1:], 1e-5)
+
+
+@pytest.mark.parametrize("remat", ["cell", "operation"])
+def test_recomputing_keeps_less_for_the_gradient(reference, remat):
+    net, variables, *_ = reference
+
+    def kept(net):
+        def residual(params):
+            return net.apply({**variables, "params": params}, X, train=True, mutable=["batch_stats"])[0]
+
+        pullback = jax.eval_shape(lambda params: jax.vjp(residual, params)[1], variables["params"])
+        return sum(leaf.size for leaf in jax.tree.leaves(pullback))
+
+    assert kept(net.clone(remat=remat)) < 0.6 * kept(net)
+
+
+def test_in_bfloat16_features_are_rounded_and_all_else_is_float32(reference):
+    net, variables, clean, (value, statistics, _) = reference
+    half = net.clone(precision="bfloat16")
+    shapes = jax.eval_shape(lambda: half.init(jax.random.key(0), X, train=False))
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(shapes)} == {"float32"}
+    result = loss_and_gradients(half, variables, clean)
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(result)} == {"float32"}
+    np.testing.assert_allclose(result[0], value, rtol=2e-2)
+    assert_close(result[1], statistics, 5e-2)
+    assert abs(float(result[0] - value)) > 1e-6  # it did round
+    lowered = jax.jit(lambda v: half.apply(v, X, train=False)).lower(variables).as_text()
+    convolutions = [line for line in lowered.splitlines() if "stablehlo.convolution" in line]
+    assert len(convolutions) > 20
+    assert all("xbf16>, tensor" in line for line in convolutions)

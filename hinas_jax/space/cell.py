@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
 from hinas_jax.architecture import CellArchitecture
-from hinas_jax.space.operations import MixedOperations, Operation
+from hinas_jax.space.operations import MixedOperations, Operation, Remat
 from hinas_jax.space.search_space import edge_index
 
 
 class SuperCell(nn.Module):
-    """C_l^i: N nodes, each the weighted sum over both inputs and all earlier nodes (Eqs. 1 to 3)."""
+    """C_l^i: N nodes, each the weighted sum over both inputs and all earlier nodes (Eqs. 1 to 3).
+
+    Attributes:
+        nodes: N.
+        plain: every edge computes for itself, instead of all edges of one source at once: the reference.
+        remat: "operation" recomputes each operation's inner values for the gradient.
+    """
 
     nodes: int
+    plain: bool = False
+    remat: Remat = "none"
 
     @nn.compact
     def __call__(
@@ -37,13 +47,20 @@ class SuperCell(nn.Module):
         for source in range(self.nodes + 1):  # the last node feeds no other
             x = (h1, h2)[source] if source < 2 else nodes[source - 2]
             assert x is not None  # by then all sources of that node have been added
-            targets = range(max(source - 1, 0), self.nodes)
-            rows = jnp.stack([alpha[edge_index(node, source)] for node in targets])
-            mixed = MixedOperations(len(targets), name=f"source_{source}")(x, rows, train=train)
-            for e, node in enumerate(targets):
-                before = nodes[node]
-                nodes[node] = mixed[..., e, :] if before is None else before + mixed[..., e, :]
+            for name, targets in self._groups(source).items():
+                rows = jnp.stack([alpha[edge_index(node, source)] for node in targets])
+                mixed = MixedOperations(len(targets), self.plain, self.remat, name=name)(x, rows, train=train)
+                for e, node in enumerate(targets):
+                    before = nodes[node]
+                    nodes[node] = mixed[..., e, :] if before is None else before + mixed[..., e, :]
         return jnp.concatenate([x for x in nodes if x is not None], axis=-1)
+
+    def _groups(self, source: int) -> dict[str, Sequence[int]]:
+        """The nodes that ``source`` feeds, in groups that are computed at once, by the name of their module."""
+        targets = range(max(source - 1, 0), self.nodes)
+        if self.plain:
+            return {f"source_{source}_node_{node}": [node] for node in targets}
+        return {f"source_{source}": targets}
 
 
 class Cell(nn.Module):

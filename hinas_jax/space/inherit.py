@@ -47,6 +47,33 @@ def inherit(
     return result
 
 
+def edge_by_edge(tree: Mapping[str, Tree], nodes: int) -> dict[str, Tree]:
+    """A supernet's "params" or "batch_stats" as its ``plain`` form keeps them: each edge's in a module of its own.
+
+    Args:
+        tree: what the stacked form keeps.
+        nodes: N, the nodes of its cells.
+    """
+    return {name: _split(name, part, nodes) for name, part in tree.items()}
+
+
+def _split(name: str, part: Tree, nodes: int) -> Tree:
+    if not name.startswith("cell_"):
+        return part
+    return {
+        f"source_{source}_node_{node}": _of_edge(part[f"source_{source}"], source, node)
+        for node in range(nodes)
+        for source in range(node + 2)
+        if f"source_{source}" in part
+    }
+
+
+def _of_edge(stacked: Tree, source: int, node: int) -> Tree:
+    """The leaves of the edge from ``source`` into ``node``, out of those of all edges that leave the source."""
+    row = node - max(source - 1, 0)
+    return jax.tree.map(lambda leaf: leaf[row : row + 1], stacked)
+
+
 def _skip_level(space: SearchSpace, layer: int, level: int) -> int:
     """The level whose h_{l-2} enters cell ``level`` of ``layer`` in a supernet."""
     return min(level, max(space.levels(layer - 2)))
@@ -64,9 +91,7 @@ def _cell(new: Mapping[str, Tree], old: Mapping[str, Tree], architecture: Archit
         for edge in edges:
             name = f"node_{node}_source_{edge.source}"
             if name in cell:
-                row = node - max(edge.source - 1, 0)
-                stacked = old[f"source_{edge.source}"][edge.operation]
-                one = jax.tree.map(lambda leaf, row=row: leaf[row : row + 1], stacked)
+                one = _of_edge(old[f"source_{edge.source}"][edge.operation], edge.source, node)
                 cell[name] = {
                     key: {**value, **one.get(key, {})} if isinstance(value, Mapping) else one[key]
                     for key, value in cell[name].items()

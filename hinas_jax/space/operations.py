@@ -4,13 +4,18 @@ A convolution operator is LeakyReLU, convolution, batch normalisation, in this o
 Several edges with one source share one convolution whose outputs are stacked on the channels. This is exact, since
 batch normalisation works channel by channel, and saves most of the convolutions of a supernet. Every parameter
 therefore leads with an edge axis, and the weights of one edge are a slice.
+
+``plain`` computes the same as the paper says it: a depthwise, then a pointwise convolution. It is the reference that
+the composed kernels of the other form are tested and timed against.
+
+All arithmetic is done in the type of the features, but for batch normalisation's statistics, which are float32.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +24,12 @@ from jaxtyping import Array, Float
 
 from hinas_jax.architecture import OPERATIONS
 from hinas_jax.space.initialise import kernel_init
+
+#: Which inner values are computed again for the gradient instead of kept: none, those of cells, of operations.
+Remat = Literal["none", "cell", "operation"]
+
+#: Type of the features.
+Precision = Literal["float32", "bfloat16"]
 
 NEGATIVE_SLOPE: Final = 0.2
 BATCH_NORM_MOMENTUM: Final = 0.9
@@ -58,16 +69,21 @@ def leaky_relu(x: Float[Array, "..."]) -> Float[Array, "..."]:
     return nn.leaky_relu(x, NEGATIVE_SLOPE)
 
 
-def batch_norm(train: bool, *, affine: bool, axis: int | tuple[int, ...] = -1, name: str | None = None) -> nn.BatchNorm:
-    """Batch normalisation as every block here uses it; statistics and arithmetic in float32."""
-    return nn.BatchNorm(
+def batch_norm(
+    x: Float[Array, "..."], train: bool, *, affine: bool, axis: int | tuple[int, ...] = -1, name: str
+) -> Float[Array, "..."]:
+    """Batch normalisation as every block here uses it; statistics in float32, the result in the type of ``x``."""
+    norm = nn.BatchNorm(
         use_running_average=not train,
         momentum=BATCH_NORM_MOMENTUM,
         axis=axis,  # type: ignore[arg-type]  # several axes are documented
         use_bias=affine,
         use_scale=affine,
+        dtype=x.dtype,
         name=name,
     )
+    y: Float[Array, "..."] = norm(x)
+    return y
 
 
 def convolve_source(
@@ -95,19 +111,39 @@ def convolve_edges(
     return jnp.stack(outputs, axis=-2)
 
 
+def convolve_in_turn(
+    x: Float[Array, "batch height width channel"],
+    kernels: Sequence[Float[Array, "kernel kernel _ out"]],
+    dilation: int,
+) -> Float[Array, "batch height width out"]:
+    """One convolution after the other; a kernel of one input channel is depthwise."""
+    for kernel in kernels:
+        x = _convolve(x, kernel, dilation)
+    return x
+
+
 def _convolve(
-    x: Float[Array, "batch height width channel"], kernel: Float[Array, "kernel kernel channel out"], dilation: int
+    x: Float[Array, "batch height width channel"], kernel: Float[Array, "kernel kernel _ out"], dilation: int
 ) -> Float[Array, "batch height width out"]:
     return jax.lax.conv_general_dilated(
-        x, kernel, (1, 1), "SAME", rhs_dilation=(dilation, dilation), dimension_numbers=DIMENSIONS
+        x,
+        kernel.astype(x.dtype),
+        (1, 1),
+        "SAME",
+        rhs_dilation=(dilation, dilation),
+        dimension_numbers=DIMENSIONS,
+        feature_group_count=x.shape[-1] // kernel.shape[-2],
     )
 
 
 def compose(
-    depthwise: Float[Array, "edge kernel kernel 1 channel"], pointwise: Float[Array, "edge 1 1 channel out"]
+    first: Float[Array, "edge kernel kernel _ channel"], pointwise: Float[Array, "edge 1 1 channel out"] | None = None
 ) -> Float[Array, "edge kernel kernel channel out"]:
-    """The dense kernel that does a depthwise and then a pointwise convolution at once (nothing stands between them)."""
-    return jnp.swapaxes(depthwise, -1, -2) * pointwise
+    """The dense kernel that does a depthwise and then a pointwise convolution at once (nothing stands between them).
+
+    A dense kernel alone is what it is.
+    """
+    return first if pointwise is None else jnp.swapaxes(first, -1, -2) * pointwise
 
 
 class Operation(nn.Module):
@@ -117,11 +153,13 @@ class Operation(nn.Module):
         kind: one of OPERATIONS.
         edges: how many edges it serves; the edge axis of its output and of its parameters.
         affine: whether batch normalisation learns scale and bias (off in search, on in a network).
+        plain: depthwise and pointwise convolutions apart instead of one of the composed kernel; for one edge only.
     """
 
     kind: str
     edges: int = 1
     affine: bool = False
+    plain: bool = False
 
     @nn.compact
     def __call__(
@@ -136,29 +174,40 @@ class Operation(nn.Module):
         convolution = CONVOLUTIONS[self.kind]
         for repeat in range(convolution.repeats):
             kernels = self._kernels(convolution, x.shape[-1], f"_{repeat}")
-            if repeat == 0:
-                y = convolve_source(leaky_relu(x), kernels, convolution.dilation)
+            if self.plain:
+                only = [kernel.squeeze(0) for kernel in kernels]
+                y = convolve_in_turn(leaky_relu(y[..., 0, :]), only, convolution.dilation)[..., None, :]
+            elif repeat == 0:
+                y = convolve_source(leaky_relu(x), compose(*kernels), convolution.dilation)
             else:
-                y = convolve_edges(leaky_relu(y), kernels, convolution.dilation)
-            y = batch_norm(train, affine=self.affine, axis=(-2, -1), name=f"norm_{repeat}")(y)
+                y = convolve_edges(leaky_relu(y), compose(*kernels), convolution.dilation)
+            y = batch_norm(y, train, affine=self.affine, axis=(-2, -1), name=f"norm_{repeat}")
         return y
 
     def _kernels(
         self, convolution: Convolution, width: int, suffix: str
-    ) -> Float[Array, "edge kernel kernel channel out"]:
+    ) -> list[Float[Array, "edge kernel kernel channel out"]]:
         size, edges = convolution.kernel_size, self.edges
         if not convolution.separable:
-            return self.param(f"kernel{suffix}", kernel_init, (edges, size, size, width, width))
-        return compose(
+            return [self.param(f"kernel{suffix}", kernel_init, (edges, size, size, width, width))]
+        return [
             self.param(f"depthwise{suffix}", kernel_init, (edges, size, size, 1, width)),
             self.param(f"pointwise{suffix}", kernel_init, (edges, 1, 1, width, width)),
-        )
+        ]
 
 
 class MixedOperations(nn.Module):
-    """O^{j->i} of Eqs. 1 and 2 for all edges that leave one source: the alpha-weighted sum of all operations."""
+    """O^{j->i} of Eqs. 1 and 2 for all edges that leave one source: the alpha-weighted sum of all operations.
+
+    Attributes:
+        edges: how many edges.
+        plain: see ``Operation``.
+        remat: "operation" recomputes each operation's inner values for the gradient.
+    """
 
     edges: int
+    plain: bool = False
+    remat: Remat = "none"
 
     @nn.compact
     def __call__(
@@ -173,6 +222,18 @@ class MixedOperations(nn.Module):
         for k, kind in enumerate(OPERATIONS):
             if kind == "none":  # returns zero: it only takes its share of the softmax
                 continue
-            y = Operation(kind, self.edges, name=kind)(x, train=train)
+            operation = Operation(kind, self.edges, plain=self.plain, name=kind)
+            y = recomputed(operation, self.remat == "operation", x, train=train)
             total = total + alpha[:, k, None].astype(x.dtype) * y
         return total
+
+
+def recomputed(module: nn.Module, on: bool, *inputs: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
+    """Apply a module; if ``on``, its inner values are not kept for the gradient but computed again."""
+
+    def call(module: nn.Module, *inputs: Float[Array, "..."]) -> Float[Array, "..."]:
+        y: Float[Array, "..."] = module(*inputs, train=train)
+        return y
+
+    y: Float[Array, "..."] = (nn.remat(call) if on else call)(module, *inputs)
+    return y

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
@@ -18,11 +20,8 @@ class Start(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "batch height width channel"]) -> Float[Array, "batch height width start"]:
         """The shallow feature of a degraded picture with values in [0, 1]."""
-        x = nn.Conv(self.width, (3, 3), kernel_init=kernel_init, name="conv_0")(x)
-        feature: Float[Array, "..."] = nn.Conv(self.width, (3, 3), kernel_init=kernel_init, name="conv_1")(
-            leaky_relu(x)
-        )
-        return feature
+        x = _conv3(x, self.width, "conv_0")
+        return _conv3(leaky_relu(x), self.width, "conv_1")
 
 
 class Router(nn.Module):
@@ -36,9 +35,8 @@ class Router(nn.Module):
         self, h: Float[Array, "batch height width channel"], *, train: bool
     ) -> Float[Array, "batch height width out"]:
         """The feature f of ``h``: 1x1 convolution and batch normalisation, no activation."""
-        y = nn.Conv(self.width, (1, 1), use_bias=False, kernel_init=kernel_init, name="conv")(h)
-        f: Float[Array, "..."] = batch_norm(train, affine=self.affine, name="norm")(y)
-        return f
+        y = nn.Conv(self.width, (1, 1), use_bias=False, kernel_init=kernel_init, dtype=h.dtype, name="conv")(h)
+        return batch_norm(y, train, affine=self.affine, name="norm")
 
 
 class End(nn.Module):
@@ -56,11 +54,16 @@ class End(nn.Module):
         self, h: Float[Array, "batch height width channel"]
     ) -> Float[Array, "batch height*scale width*scale out"]:
         """The residual f_res(x), in units of the picture's [0, 1]."""
-        x = nn.Conv(self.width, (3, 3), kernel_init=kernel_init, name="conv_0")(h)
-        x = nn.Conv(self.channels * self.scale**2, (3, 3), kernel_init=nn.initializers.zeros, name="residual")(
-            leaky_relu(x)
-        )
+        x = leaky_relu(_conv3(h, self.width, "conv_0"))
+        x = _conv3(x, self.channels * self.scale**2, "residual", nn.initializers.zeros)
         return pixel_shuffle(x, self.scale)
+
+
+def _conv3(
+    x: Float[Array, "batch height width channel"], width: int, name: str, init: Callable[..., Array] = kernel_init
+) -> Float[Array, "batch height width out"]:
+    y: Float[Array, "..."] = nn.Conv(width, (3, 3), kernel_init=init, dtype=x.dtype, name=name)(x)
+    return y
 
 
 def pixel_shuffle(

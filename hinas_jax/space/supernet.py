@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 
 from hinas_jax.architecture import OPERATIONS
 from hinas_jax.space.cell import SuperCell
+from hinas_jax.space.operations import Precision, Remat, recomputed
 from hinas_jax.space.parts import End, Router, Start
 from hinas_jax.space.relaxation import operation_weights, transitions
 from hinas_jax.space.search_space import MOVES, SearchSpace
@@ -28,11 +29,19 @@ class SuperNet(nn.Module):
         space: sizes, and whether cells and alpha are shared.
         channels: channels of a picture, 1 or 3.
         scale: pixel-shuffle factor, 1 for denoising.
+        precision: type of the features; parameters, alpha, beta, statistics and the residual stay float32.
+        remat: what is computed again for the gradient instead of kept: nothing, cells, or operations.
+        plain: every edge and operation computes for itself, instead of all edges of one source at once: the
+            reference in words of the paper. Its parameters are those of the other form, edge by edge
+            (``inherit.edge_by_edge``).
     """
 
     space: SearchSpace
     channels: int = 1
     scale: int = 1
+    precision: Precision = "float32"
+    remat: Remat = "none"
+    plain: bool = False
 
     @nn.compact
     def __call__(
@@ -44,7 +53,7 @@ class SuperNet(nn.Module):
         """
         space = self.space
         alpha, beta = self._architecture_weights()
-        start = Start(space.start_width, name="start")(x)
+        start = Start(space.start_width, name="start")(x.astype(self.precision))
         before, last = {0: start}, {0: start}  # outputs h_{l-2}, h_{l-1}, by level
         for layer in range(space.layers):
             rows = alpha[layer if space.layerwise else 0]
@@ -54,7 +63,8 @@ class SuperNet(nn.Module):
             }
             before, last = last, outputs
         features = jnp.concatenate([last[level] for level in sorted(last)], axis=-1)
-        return End(space.end_width, self.channels, self.scale, name="end")(features)
+        residual = End(space.end_width, self.channels, self.scale, name="end")(features)
+        return residual.astype(jnp.float32)
 
     def _architecture_weights(self) -> tuple[Float[Array, "layer edge operation"], Float[Array, "layer level 3"]]:
         space = self.space
@@ -83,13 +93,20 @@ class SuperNet(nn.Module):
         ]
         if self.space.cell_sharing:
             mixed = _sum([weight.astype(f.dtype) * f for _, weight, f in weighted])
-            return SuperCell(self.space.nodes, name=f"cell_{at}")(mixed, f2, alpha, train=train)
-        return _sum(
-            [
-                weight * SuperCell(self.space.nodes, name=f"cell_{at}_from_{k}")(f, f2, alpha, train=train)
-                for k, weight, f in weighted
-            ]
-        )
+            return self._cell(f"cell_{at}", mixed, f2, alpha, train)
+        cells = [(weight, self._cell(f"cell_{at}_from_{k}", f, f2, alpha, train)) for k, weight, f in weighted]
+        return _sum([weight.astype(h.dtype) * h for weight, h in cells])
+
+    def _cell(
+        self,
+        name: str,
+        f1: Float[Array, "batch height width channel"],
+        f2: Float[Array, "batch height width channel"],
+        alpha: Float[Array, "edge operation"],
+        train: bool,
+    ) -> Float[Array, "batch height width nodes*channel"]:
+        cell = SuperCell(self.space.nodes, self.plain, self.remat, name=name)
+        return recomputed(cell, self.remat == "cell", f1, f2, alpha, train=train)
 
 
 def _sum(terms: list[Float[Array, "batch height width channel"]]) -> Float[Array, "batch height width channel"]:
