@@ -19,6 +19,8 @@ SCHEMA: Final = 1
 #: The seven candidate operations of section 3.1, in the paper's order (ties in decoding fall to the first).
 OPERATIONS: Final = ("conv3", "sep3", "sep5", "dil3", "dil5", "skip", "none")
 
+LARGEST_WIDTH: Final = 65536  #: channels
+
 TASKS: Final = ("denoise", "super_resolve")
 
 _OPERATION_WEIGHTS: Final[Mapping[str, tuple[int, int, int]]] = {
@@ -137,8 +139,8 @@ class Architecture:
             raise ArchitectureError(f"channels must be 1 (grey) or 3 (RGB), not {self.channels!r}")
         for name in ("base_width", "scale", "start_width", "end_width"):
             value = getattr(self, name)
-            if not _is_count(value) or not 1 <= value <= 65536:
-                raise ArchitectureError(f"{name} must be a whole number from 1 to 65536, not {value!r}")
+            if not _is_count(value) or not 1 <= value <= LARGEST_WIDTH:
+                raise ArchitectureError(f"{name} must be a whole number from 1 to {LARGEST_WIDTH}, not {value!r}")
         if not isinstance(self.residual, bool):
             raise ArchitectureError(f"residual must be true or false, not {self.residual!r}")
         if (self.task == "denoise") != (self.scale == 1):

@@ -157,7 +157,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except KeyboardInterrupt:
-        _print("interrupted; the same command again goes on from the last checkpoint")
+        goes_on = words[0] in ("search", "train")
+        without = " without --restart" if "--restart" in words else ""
+        _say(f"interrupted; the same command{without} goes on from the last checkpoint" if goes_on else "interrupted")
         sys.exit(130)
 
 
@@ -181,6 +183,7 @@ def _evaluate(words: list[str]) -> None:
     options = _parse(Evaluate, words, "evaluate")
     if options.images is not None and options.data is not None:
         raise UsageError("--images and --data both name pictures; give one of them")
+    evaluation.check_writable(options.json)
     report = evaluation.evaluate(
         options.model,
         images=options.images,
@@ -200,7 +203,13 @@ def _evaluate(words: list[str]) -> None:
 
 def _restore(words: list[str]) -> None:
     options = _parse(Restore, words, "restore")
-    if failures := restoring.restore_files(options.model, options.inputs, options.output, tile=options.tile, say=_say):
+    try:
+        failures = restoring.restore_files(options.model, options.inputs, options.output, tile=options.tile, say=_say)
+    except MISTAKES:
+        raise
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    if failures:
         raise PictureError(f"{failures} of the pictures could not be restored (see above)")
 
 

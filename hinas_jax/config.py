@@ -13,13 +13,12 @@ import math
 import sys
 import typing
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from hinas_jax.losses import PixelLoss
+from hinas_jax.metrics import SSIM_WINDOW
 from hinas_jax.space.search_space import SearchSpace
 from hinas_jax.tasks import Denoise, SuperResolve, Task
-
-SSIM_WINDOW: Final = 11
 
 
 class ConfigError(ValueError):
@@ -71,6 +70,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         _require_forms(self, "data.")
+        _require(bool(self.root), "data.root is empty; give a folder, tfds:NAME or bundled")
         ok = 0 < self.validation_fraction < 1
         _require(ok, f"data.validation_fraction must lie between 0 and 1, not {self.validation_fraction}")
 
@@ -126,6 +126,11 @@ class SearchConfig:
         _require_forms(self, "search.")
         _require_counts(self, "search", "epochs", "batch_size", "patch", "crops_per_picture")
         _require_rates(self, "search", "learning_rate", "final_learning_rate", "arch_learning_rate")
+        ok = self.final_learning_rate <= self.learning_rate
+        _require(
+            ok,
+            f"search.final_learning_rate must not exceed search.learning_rate, but {self.final_learning_rate:g} does",
+        )
         _require_parts(self, "search", "warmup", "evaluate_after", "momentum")
         _require_not_negative(self, "search", "gradient_clip", "weight_decay", "arch_weight_decay")
 
@@ -329,7 +334,7 @@ def _require(ok: bool, message: str) -> None:
 def _require_counts(part: object, prefix: str, *names: str) -> None:
     for name in names:
         value = getattr(part, name)
-        _require(value >= 1, f"{prefix}.{name} must be a whole number of 1 or more, not {value}")
+        _require(1 <= value < 2**31, f"{prefix}.{name} must be a whole number of 1 to {2**31 - 1}, not {value}")
 
 
 def _require_rates(part: object, prefix: str, *names: str) -> None:

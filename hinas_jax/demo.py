@@ -13,12 +13,11 @@ import numpy as np
 
 from hinas_jax.architecture import Architecture
 from hinas_jax.compiling import Say
-from hinas_jax.config import load_config
+from hinas_jax.config import Config, load_config
 from hinas_jax.data.sources import load_pictures
 from hinas_jax.drawing import draw_architecture
-from hinas_jax.evaluation import Picture, best_gaussian_blur, psnr_and_ssim
+from hinas_jax.evaluation import Picture, best_gaussian_blur, network_restorer, psnr_and_ssim
 from hinas_jax.report import plot_search, plot_training, read_metrics, side_by_side
-from hinas_jax.restoring import Restorer
 from hinas_jax.searching import search
 from hinas_jax.training import train
 
@@ -26,13 +25,18 @@ SHOWN: Final = 256  #: side of the part of each picture that is shown, in pixels
 DEGRADED, BLURRED, RESTORED, CLEAN = "noisy", "best Gaussian blur", "restored", "clean"
 
 
-def run_demo(workdir: Path, say: Say = print) -> dict[str, object]:
+def run_demo(workdir: Path, config: Config | None = None, say: Say = print) -> dict[str, object]:
     """Search, train and restore into ``workdir``; returns what it writes to summary.json.
 
     PSNR and SSIM are means over the held-back pictures, by the protocol ``standard``.
+
+    Args:
+        workdir: the folder; searched and trained anew.
+        config: a denoising experiment on the bundled pictures; the config ``demo`` by default.
+        say: where lines for people go.
     """
     started = time.monotonic()
-    config = load_config("demo")
+    config = config or load_config("demo")
     task = config.task.build()
     say("1 of 3: search an architecture")
     architecture = search(config, workdir / "search", restart=True, say=say)
@@ -41,7 +45,7 @@ def run_demo(workdir: Path, say: Say = print) -> dict[str, object]:
     say("3 of 3: restore pictures that neither has seen")
     held_back = load_pictures(config.data.root, "test", config.task.channels)
     assert held_back is not None  # the bundled pictures have some
-    restorer = Restorer(model)
+    restore = network_restorer(model, task)
     scores: dict[str, list[tuple[float, float]]] = {name: [] for name in (DEGRADED, RESTORED, BLURRED)}
     for number, (name, pixels) in enumerate(zip(held_back.names, held_back.pixels, strict=True)):
         clean = pixels.astype(np.float32) / 255
@@ -49,7 +53,7 @@ def run_demo(workdir: Path, say: Say = print) -> dict[str, object]:
         versions = {
             DEGRADED: degraded,
             BLURRED: best_gaussian_blur(degraded, clean),
-            RESTORED: restorer(degraded),
+            RESTORED: restore(degraded, clean),
             CLEAN: clean,
         }
         for version, values in scores.items():

@@ -161,8 +161,9 @@ class _Network:
         self.least_width = 1.1 * self._pitches
         self._sky = 0.72 if architecture.residual else 0.3  # above level 0, for the skip connection
         self.height = self._sky + self._ROW * (len(factors) - 1) + self._BOX[1] / 2
-        #: The levels that the search space offers: layer 0 holds two; start and end stand beside level 0.
-        self._stages = [range(1), range(len(factors))[:2], *[range(len(factors))] * (layers - 1), range(1)]
+        #: The levels that the search space offers: layer 0 holds two, each further layer one more; start and end stand
+        #: beside level 0.
+        self._stages = [range(1), *(range(min(len(factors), layer + 2)) for layer in range(layers)), range(1)]
 
     def draw(self, pen: _Pen, left: float, top: float, width: float) -> None:
         pitch = min(width / self._pitches, 1.35)

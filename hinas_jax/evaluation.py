@@ -26,8 +26,8 @@ from tqdm import tqdm
 
 from hinas_jax.compiling import Say
 from hinas_jax.data.colour import luma
-from hinas_jax.data.sources import BUNDLED, PictureSet, load_pictures
-from hinas_jax.metrics import psnr, ssim
+from hinas_jax.data.sources import BUNDLED, TFDS, PictureSet, load_pictures
+from hinas_jax.metrics import SSIM_WINDOW, psnr, ssim
 from hinas_jax.modelfile import Model
 from hinas_jax.objective import f_net
 from hinas_jax.space.network import Network
@@ -42,7 +42,6 @@ BASELINES: Final = ("identity", "gaussian-blur", "bicubic")
 BLUR_SIGMAS: Final = np.arange(0.3, 4.01, 0.1)
 RELEASED_TILE: Final = 64
 RELEASED_OVERLAP: Final = 16
-SSIM_WINDOW: Final = 11
 
 
 class EvaluationError(ValueError):
@@ -102,10 +101,13 @@ def evaluate(
         ModelError: the model file cannot be read.
         PictureError: the pictures cannot be read.
     """
+    if not 0 <= seed < 2**32:
+        raise EvaluationError(f"--seed must lie in 0..{2**32 - 1}, not {seed}")
     loaded = None if model in BASELINES else Model.load(Path(model))
     tasks = _tasks(model, loaded, sigma, scale, channels)
-    name = images.name if images is not None else (data or BUNDLED).rstrip("/").rsplit("/", 1)[-1]
+    name = _set_name(images, data or BUNDLED)
     pictures = _pictures(images, data or BUNDLED, tasks[0].channels)
+    _check_sizes(pictures, protocol, tasks[0])
     say(f"{len(pictures)} pictures of {name}, protocol {protocol}")
     results = []
     for task in tasks:
@@ -130,6 +132,22 @@ def evaluate(
     return Report(model, parameters, protocol, tuple(results))
 
 
+def check_writable(path: Path) -> None:
+    """Find out whether ``write_report`` could write ``path``, before the work; what is there stays.
+
+    Raises:
+        EvaluationError: it could not.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = not path.exists()
+        path.open("a").close()
+        if new:
+            path.unlink()
+    except OSError as error:
+        raise EvaluationError(f"{path}: cannot be written ({error.strerror})") from None
+
+
 def write_report(report: Report, path: Path) -> None:
     """Write the report as JSON.
 
@@ -152,9 +170,6 @@ def measure(
     """PSNR and SSIM of one picture, degraded, restored and compared as the protocol says."""
     pixels = crop_to_multiple(pixels, task.scale)
     clean = pixels.astype(np.float32) / 255
-    least = SSIM_WINDOW + 2 * task.scale
-    if min(pixels.shape[:2]) < (RELEASED_TILE if protocol == "released" and task.scale == 1 else least):
-        raise EvaluationError(f"a picture of {pixels.shape[1]}x{pixels.shape[0]} pixels is too small to be measured")
     if protocol == "released" and isinstance(task, Denoise):
         restored = _restore_fresh_tiles(task, restorer, clean, key)
     else:
@@ -166,6 +181,18 @@ def measure(
             padded = [np.pad(x, ((padding, padding), (padding, padding), (0, 0))) for x in (restored, clean)]
             return float(_psnr(restored, clean)), float(_ssim(*padded))
     return psnr_and_ssim(restored, clean)
+
+
+def _check_sizes(pictures: PictureSet, protocol: Protocol, task: Task) -> None:
+    tiled = protocol == "released" and isinstance(task, Denoise)
+    least = RELEASED_TILE if tiled else SSIM_WINDOW + 2 * task.scale
+    for name, pixels in zip(pictures.names, pictures.pixels, strict=True):
+        height, width = crop_to_multiple(pixels, task.scale).shape[:2]
+        if min(height, width) < least:
+            raise EvaluationError(
+                f"{name}: {width}x{height} pixels is too small for the protocol {protocol},"
+                f" which takes {least}x{least}; remove the picture"
+            )
 
 
 def psnr_and_ssim(restored: Picture, clean: Picture) -> tuple[float, float]:
@@ -209,6 +236,13 @@ def best_gaussian_blur(degraded: Picture, clean: Picture) -> Picture:
     return best
 
 
+def _set_name(images: Path | None, data: str) -> str:
+    """Of a folder its own and its parent's name, as Set5/HR."""
+    if images is None and (data == BUNDLED or data.startswith(TFDS)):
+        return data
+    return "/".join((images or Path(data)).resolve().parts[-2:])
+
+
 def _tasks(name: str, model: Model | None, sigma: float | None, scale: int | None, channels: int | None) -> list[Task]:
     """One task for each row of the report."""
     if sigma is not None and not 0 < sigma <= 255:
@@ -227,11 +261,20 @@ def _tasks(name: str, model: Model | None, sigma: float | None, scale: int | Non
     if architecture.task == Denoise.name:
         if scale is not None:
             raise EvaluationError(f"{name} denoises; give --sigma, not --scale")
-        sigmas = (sigma,) if sigma is not None else tuple(model.card["task"]["sigmas"])
+        sigmas = (sigma,) if sigma is not None else _sigmas_of(name, model)
         return [task_of(architecture, (s,)) for s in sigmas]
     if sigma is not None or scale not in (None, architecture.scale):
         raise EvaluationError(f"{name} is for super-resolution x{architecture.scale}, nothing else")
     return [task_of(architecture)]
+
+
+def _sigmas_of(name: str, model: Model) -> tuple[float, ...]:
+    """The noise levels that a model's card says it was trained for."""
+    task = model.card.get("task")
+    sigmas = task.get("sigmas") if isinstance(task, dict) else None
+    if not isinstance(sigmas, list) or not all(isinstance(s, int | float) and 0 < s <= 255 for s in sigmas):
+        raise EvaluationError(f"{name} does not say which noise it was trained for; give --sigma")
+    return tuple(float(s) for s in sigmas)
 
 
 def _pictures(images: Path | None, data: str, channels: int) -> PictureSet:

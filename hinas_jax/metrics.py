@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import dm_pix
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+SSIM_WINDOW: Final = 11  #: side of the SSIM's window in pixels, the least side of a picture
 
 
 def psnr(

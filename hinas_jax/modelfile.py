@@ -59,6 +59,8 @@ class Model:
         Raises:
             ModelError: missing, damaged, not a model of ours, or tensors that do not fit; the message names the file.
         """
+        if path.is_dir():
+            raise ModelError(f"{path} is a folder; give the model file, {path / 'model.safetensors'}")
         try:
             with safe_open(path, "numpy") as file:
                 metadata = file.metadata() or {}

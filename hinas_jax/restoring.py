@@ -91,14 +91,21 @@ def restore_files(model: Path, inputs: Sequence[Path], output: Path, *, tile: in
     Raises:
         ModelError: the model file cannot be read.
         PictureError: an input folder holds no pictures, or ``output`` cannot be made.
+        ValueError: no inputs, or a tile of no pixels.
     """
+    if not inputs or tile < 1:
+        raise ValueError("name a picture to restore" if not inputs else f"--tile must be 1 or more, not {tile}")
     restorer = Restorer(Model.load(model), tile)
     failures = 0
+    written: dict[Path, Path] = {}
     for source, name in _targets(inputs):
         try:
             target = _writable(output / name)
             if target.resolve() == source.resolve():
                 raise PictureError(f"{source}: the result would replace it; give another --output")
+            if target in written:
+                raise PictureError(f"{source}: its result would replace that of {written[target]}; rename one of them")
+            written[target] = source
             picture = load(source)
             target.parent.mkdir(parents=True, exist_ok=True)
             save(restorer.picture(picture), target)

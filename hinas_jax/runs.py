@@ -10,7 +10,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import jax
 
@@ -25,27 +25,42 @@ FILES: Final = (
 )  # fmt: skip
 
 
-class RunFolder:
-    """One run's folder. The same config goes on in it; another config is refused."""
+Kind = Literal["search", "train"]
 
-    def __init__(self, path: Path, config: Config, *, restart: bool = False) -> None:
-        """Open or create the folder.
+
+class RunFolder:
+    """One run's folder. The same run goes on in it; another one is refused."""
+
+    def __init__(
+        self, path: Path, config: Config, kind: Kind, splits: Mapping[str, str], *, restart: bool = False
+    ) -> None:
+        """Open or create the folder, and write config.json and manifest.json.
+
+        Args:
+            path: the folder.
+            config: the experiment.
+            kind: what runs here.
+            splits: digests of the pictures, by the name of their part.
+            restart: clear what a run of this kind left there.
 
         Raises:
-            ConfigError: it holds a run of another config, or cannot be written.
+            ConfigError: it holds a run of another kind, config, or pictures, or cannot be written.
         """
         self.path = path
         self._metrics = path / "metrics.jsonl"
+        self._facts = {"kind": kind, "seed": config.seed, "splits": dict(splits)}
         try:
+            self._refuse_other_kind(kind)
             if restart:
                 self._clear()
             path.mkdir(parents=True, exist_ok=True)
             self._claim(config)
+            self.write_manifest()
         except OSError as error:
             raise ConfigError(f"{path}: cannot be written ({error.strerror}); give another --workdir") from None
 
     def write_manifest(self, **facts: Any) -> None:
-        """Write manifest.json: versions, device, and ``facts`` (seeds, digests, seconds)."""
+        """Write manifest.json: kind, seed, digests of the splits, versions, device, and ``facts`` (seconds)."""
         document = {
             "git_revision": _git_revision(),
             "python": platform.python_version(),
@@ -53,6 +68,7 @@ class RunFolder:
             "backend": jax.default_backend(),
             "device": jax.devices()[0].device_kind,
             "devices": jax.device_count(),
+            **self._facts,
             **facts,
         }
         self.write("manifest.json", json.dumps(document, indent=2) + "\n")
@@ -93,7 +109,27 @@ class RunFolder:
                     f"{self.path} holds a run of another config (differing: {', '.join(names)});"
                     " give another --workdir, or --restart to begin anew there"
                 )
+            splits = self._manifest().get("splits", self._facts["splits"])
+            if splits != self._facts["splits"]:
+                raise ConfigError(
+                    f"{self.path}: the pictures of {config.data.root} have changed since this run began;"
+                    " give another --workdir, or --restart to begin anew there"
+                )
         self.write("config.json", config.to_json())
+
+    def _refuse_other_kind(self, kind: Kind) -> None:
+        there = self._manifest().get("kind", kind)
+        if there != kind:
+            what = "search" if there == "search" else "training"
+            raise ConfigError(f"{self.path} holds a {what}, which this would overwrite; give another --workdir")
+
+    def _manifest(self) -> dict[str, Any]:
+        """What manifest.json says; nothing if there is none that can be read."""
+        try:
+            document = json.loads((self.path / "manifest.json").read_text())
+        except (OSError, ValueError):
+            return {}
+        return document if isinstance(document, dict) else {}
 
     def _clear(self) -> None:
         """Remove a run, and nothing but a run."""

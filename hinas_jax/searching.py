@@ -15,17 +15,17 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 from jaxtyping import Array, Float, Int32, PRNGKeyArray
-from tqdm import tqdm
 
 from hinas_jax.architecture import Architecture
 from hinas_jax.checkpoints import Checkpoints
 from hinas_jax.compiling import Say, compile_step, scan_steps, steps_per_call
-from hinas_jax.config import Config, LossConfig
+from hinas_jax.config import Config, ConfigError, LossConfig
 from hinas_jax.data.patches import PatchSource, epoch_order, sample_crops, to_device
 from hinas_jax.data.sources import PictureSet, check_sizes, load_pictures, split
 from hinas_jax.drawing import draw_architecture
 from hinas_jax.objective import batch_loss, f_net
 from hinas_jax.optimisers import arch_optimiser, weight_optimiser
+from hinas_jax.progress import Progress
 from hinas_jax.runs import RunFolder
 from hinas_jax.space.decode import decode
 from hinas_jax.space.initialise import initialise
@@ -184,7 +184,7 @@ def search(config: Config, workdir: Path, *, restart: bool = False, say: Say = p
         The architecture decoded from the supernet that did best on V (not the last one).
 
     Raises:
-        ConfigError: ``workdir`` holds another run.
+        ConfigError: ``workdir`` holds another run, or the search diverged.
         PictureError: the pictures cannot be used.
     """
     started = time.monotonic()
@@ -193,12 +193,11 @@ def search(config: Config, workdir: Path, *, restart: bool = False, say: Say = p
     task = config.task.build()
     check_sizes(pictures, crop_side(task, config.search.patch), "the search")
     parts = split(pictures, config.seed, config.data.validation_fraction)
-    folder = RunFolder(workdir, config, restart=restart)
     digests = {name: part.digest() for name, part in zip("WAV", parts, strict=True)}
-    folder.write_manifest(kind="search", seed=config.seed, splits=digests)
+    folder = RunFolder(workdir, config, "search", digests, restart=restart)
     loop = _Search(config, folder, task, parts, say)
     seconds = loop.run(started)
-    folder.write_manifest(kind="search", seed=config.seed, splits=digests, seconds=round(seconds, 1))
+    folder.write_manifest(seconds=round(seconds, 1))
     return Architecture.load(workdir / "architecture.json")
 
 
@@ -231,20 +230,15 @@ class _Search:
             self._write_architecture(self._decode(state))
         spent = self._folder.cut_metrics(int(state.step))
         programs: dict[bool, Any] = {}
-        restore_tiles = jax.jit(self._searcher.restore)
-        with tqdm(
-            total=config.epochs * self._steps,
-            initial=done * self._steps,
-            unit="step",
-            desc="search",
-            dynamic_ncols=True,
-        ) as bar:
+        restore: Any = None
+        with Progress("search", config.epochs * self._steps, done * self._steps, self._say) as progress:
             for epoch in range(done + 1, config.epochs + 1):
                 alternate = epoch > config.warmup_epochs
                 epoch_key = jax.random.fold_in(key, epoch)
                 if alternate not in programs:
-                    programs[alternate] = self._compile(state, epoch_key, alternate)
-                state, losses = self._epoch(programs[alternate], state, epoch_key, bar)
+                    programs[alternate] = self._compile(state, epoch_key, alternate, progress)
+                progress.show(epoch=epoch)
+                state, losses = self._epoch(programs[alternate], state, epoch_key, progress)
                 row = {"phase": "alternate" if alternate else "warmup", "loss": losses[0]}
                 if alternate:
                     row["arch_loss"] = losses[1]
@@ -252,7 +246,8 @@ class _Search:
                 row |= describe(state, architecture, self._config)
                 if config.evaluated(epoch):
                     variables = {"params": state.params, "arch": state.arch, "batch_stats": state.batch_stats}
-                    score = self._validation.score(restore_tiles, variables)
+                    restore = restore or self._validation.compile(self._searcher.restore, variables, progress.say)
+                    score = self._validation.score(restore, variables)
                     row |= {"psnr": score.psnr, "ssim": score.ssim}
                     state = self._keep_best(state, variables, best, epoch, score, architecture)
                 elif int(state.best_epoch) == 0:
@@ -260,21 +255,26 @@ class _Search:
                 seconds = round(spent + time.monotonic() - started, 2)
                 self._folder.append_metrics({"step": int(state.step), "epoch": epoch, "seconds": seconds} | row)
                 latest.save(epoch, state)
-                bar.set_postfix({"epoch": epoch} | _for_bar(row))
+                progress.show(**{name: row[name] for name in ("loss", "psnr", "ssim", "skip_count") if name in row})
         latest.close()
         best.close()
+        if int(state.best_epoch) == 0:
+            raise ConfigError(
+                f"no evaluation gave a number (see {self._folder.path / 'metrics.jsonl'}): the search diverged;"
+                f" lower search.learning_rate ({config.learning_rate:g}) or search.gradient_clip, and give --restart"
+            )
         return spent + time.monotonic() - started
 
     def _epoch(
-        self, program: Any, state: SearchState, key: PRNGKeyArray, bar: Any
+        self, program: Any, state: SearchState, key: PRNGKeyArray, progress: Progress
     ) -> tuple[SearchState, tuple[float, float]]:
         sums = []
         for first in range(0, self._steps, self._count):
             state, *losses = program(state, key, jnp.asarray(first, jnp.int32), self._w, self._a)
             sums.append(losses)
-            if first > self._count:  # a loss fetched late does not hold up the device
-                float(sums[-2][0])
-            bar.update(self._count)
+            progress.steps(self._count)
+            if len(sums) > 1:  # a loss fetched late does not hold up the device
+                progress.show(loss=float(sums[-2][0]) / self._count)
         totals = jnp.sum(jnp.asarray(sums), axis=0) / self._steps
         return state, (float(totals[0]), float(totals[1]))
 
@@ -295,7 +295,7 @@ class _Search:
             state, best_value=jnp.asarray(score.value, jnp.float32), best_epoch=jnp.asarray(epoch, jnp.int32)
         )
 
-    def _compile(self, state: SearchState, key: PRNGKeyArray, alternate: bool) -> Any:
+    def _compile(self, state: SearchState, key: PRNGKeyArray, alternate: bool, progress: Progress) -> Any:
         settings = self._config.search
 
         def steps(
@@ -317,7 +317,9 @@ class _Search:
 
         phase = "the alternating steps" if alternate else "the warm-up steps"
         arguments = (state, key, jnp.asarray(0, jnp.int32), self._w, self._a)
-        return compile_step(phase, jax.jit(steps, donate_argnums=0), arguments, self._say)
+        program = compile_step(phase, jax.jit(steps, donate_argnums=0), arguments, progress.say)
+        progress.resume()
+        return program
 
     def _decode(self, state: SearchState) -> Architecture:
         return decode_for(state.arch, self._config)
@@ -356,10 +358,3 @@ def describe(state: SearchState, architecture: Architecture, config: Config) -> 
         "levels": list(architecture.levels),
         "parameters": architecture.parameters(),
     }
-
-
-def _for_bar(row: dict[str, Any]) -> dict[str, str]:
-    shown = {"loss": f"{row['loss']:.4f}", "skips": str(row["skip_count"])}
-    if "psnr" in row:
-        shown |= {"psnr": f"{row['psnr']:.2f}", "ssim": f"{row['ssim']:.4f}"}
-    return shown

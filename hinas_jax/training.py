@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 from jaxtyping import Array, Float, Int32, PRNGKeyArray
-from tqdm import tqdm
 
 from hinas_jax.architecture import Architecture
 from hinas_jax.checkpoints import Checkpoints
@@ -25,6 +24,7 @@ from hinas_jax.drawing import draw_architecture
 from hinas_jax.modelfile import Model
 from hinas_jax.objective import batch_loss, f_net
 from hinas_jax.optimisers import training_optimiser
+from hinas_jax.progress import Progress
 from hinas_jax.runs import RunFolder
 from hinas_jax.space.inherit import inherit
 from hinas_jax.space.initialise import initialise
@@ -145,17 +145,13 @@ def train(
     w, a, v = split(pictures, config.seed, config.data.validation_fraction)
     network = architecture.scaled(config.train.width_scale)
     supernet = best_supernet(Path(config.train.warm_start), config, network) if config.train.warm_start else None
-    folder = RunFolder(workdir, config, restart=restart)
-    _claim_architecture(folder, network)
     used = w.joined(a)
-    facts: dict[str, Any] = {
-        "kind": "train", "seed": config.seed, "splits": {"train": used.digest(), "V": v.digest()}
-    }  # fmt: skip
-    folder.write_manifest(**facts)
+    folder = RunFolder(workdir, config, "train", {"train": used.digest(), "V": v.digest()}, restart=restart)
+    _claim_architecture(folder, network)
     say(f"pictures: {len(used)} to train on, {len(v)} to validate with; {network.parameters():,} parameters")
     validation = Validation(v, task, seed=config.seed, tile=config.train.patch, batch=config.train.batch_size)
     seconds = _Training(config, folder, task, network, to_device(used), validation, say).run(started, supernet)
-    folder.write_manifest(**facts, seconds=round(seconds, 1))
+    folder.write_manifest(seconds=round(seconds, 1))
     if not (workdir / "model.safetensors").exists():
         raise ConfigError(
             f"no evaluation gave a number (see {workdir / 'metrics.jsonl'}): the training diverged;"
@@ -197,15 +193,16 @@ class _Training:
             state = checkpoints.restore(state)
             self._say(f"going on after step {done} of {config.steps}")
         spent = self._folder.cut_metrics(done)
-        if done < config.steps:
-            run_steps = self._compile(state, key)
-        restore_tiles = jax.jit(self._trainer.restore)
-        with tqdm(total=config.steps, initial=done, unit="step", desc="train", dynamic_ncols=True) as bar:
+        program: Any = None
+        restore: Any = None
+        with Progress("train", config.steps, done, self._say) as progress:
             while done < config.steps:
                 count = min(config.validate_every, config.steps - done)
-                state, loss = self._run_steps(run_steps, state, key, count, bar)
+                program = program or self._compile(state, key, progress)
+                state, loss = self._run_steps(program, state, key, count, progress)
                 variables = {"params": state.params, "batch_stats": state.batch_stats}
-                score = self._validation.score(restore_tiles, variables)
+                restore = restore or self._validation.compile(self._trainer.restore, variables, progress.say)
+                score = self._validation.score(restore, variables)
                 done += count
                 row = {"loss": loss, "psnr": score.psnr, "ssim": score.ssim}
                 if score.value > float(state.best_value):
@@ -215,20 +212,20 @@ class _Training:
                 seconds = round(spent + time.monotonic() - started, 2)
                 self._folder.append_metrics({"step": done, "epoch": round(epoch, 2), "seconds": seconds} | row)
                 checkpoints.save(done, state)
-                bar.set_postfix(loss=f"{row['loss']:.4f}", psnr=f"{score.psnr:.2f}", ssim=f"{score.ssim:.4f}")
+                progress.show(**row)
         checkpoints.close()
         return spent + time.monotonic() - started
 
     def _run_steps(
-        self, program: Any, state: TrainState, key: PRNGKeyArray, count: int, bar: Any
+        self, program: Any, state: TrainState, key: PRNGKeyArray, count: int, progress: Progress
     ) -> tuple[TrainState, float]:
         sums: list[Array] = []
         for _ in range(count // self._count):
             state, loss = program(state, key, self._source)
             sums.append(loss)
+            progress.steps(self._count)
             if len(sums) > 1:  # a loss fetched late does not hold up the device
-                float(sums[-2])
-            bar.update(self._count)
+                progress.show(loss=float(sums[-2]) / self._count)
         return state, float(jnp.sum(jnp.asarray(sums)) / count)
 
     def _initial(self, key: PRNGKeyArray, supernet: dict[str, Tree] | None) -> dict[str, Tree]:
@@ -237,7 +234,7 @@ class _Training:
             return variables
         return inherit(variables, supernet, self._architecture, self._config.space)
 
-    def _compile(self, state: TrainState, key: PRNGKeyArray) -> Any:
+    def _compile(self, state: TrainState, key: PRNGKeyArray, progress: Progress) -> Any:
         config: TrainConfig = self._config.train
 
         def steps(state: TrainState, key: PRNGKeyArray, source: PatchSource) -> Any:
@@ -252,7 +249,9 @@ class _Training:
             )
 
         arguments = (state, key, self._source)
-        return compile_step("the training step", jax.jit(steps, donate_argnums=0), arguments, self._say)
+        program = compile_step("the training step", jax.jit(steps, donate_argnums=0), arguments, progress.say)
+        progress.resume()
+        return program
 
     def _save_model(self, variables: Tree, step: int, score: Score) -> None:
         card = {

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from hinas_jax.compiling import Say, compile_step
 from hinas_jax.data.sources import PictureSet
 from hinas_jax.metrics import psnr, ssim
 from hinas_jax.tasks import Task, crop_to_multiple
@@ -48,6 +49,12 @@ class Validation:
             tiles.append(cut_tiles(degraded, tile))
         self._counts = [len(part) for part in tiles]
         self._tiles = np.concatenate(tiles)
+
+    def compile(self, restore: Restore, variables: Any, say: Say) -> Restore:
+        """Compile ``restore`` for variables like these and for batches of our tiles."""
+        tiles = jnp.zeros((self._batch, *self._tiles.shape[1:]), jnp.float32)
+        program: Restore = compile_step("the evaluation on V", jax.jit(restore), (variables, tiles), say)
+        return program
 
     def score(self, restore: Restore, variables: Any) -> Score:
         """Restore all tiles, join them, and measure each picture against the clean one.

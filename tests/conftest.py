@@ -58,6 +58,20 @@ def quick_compiling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     compilation_cache.reset_cache()
 
 
+@pytest.fixture
+def keep_jax_settings() -> Iterator[None]:
+    """Keep what the commands set in JAX out of other tests."""
+    names = (
+        "jax_compilation_cache_dir",
+        "jax_persistent_cache_min_compile_time_secs",
+        "jax_persistent_cache_enable_xla_caches",
+    )
+    before = {name: getattr(jax.config, name) for name in names}
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
 @pytest.fixture(scope="session")
 def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     """A search of 5 epochs of 3 steps, the first one warm-up and all others evaluated, and a training of 6 steps."""

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -29,18 +28,10 @@ SMALLEST = Architecture(
 
 
 @pytest.fixture(autouse=True)
-def caches_here(quick_compiling, monkeypatch):
-    """Keep the commands' compilation cache out of the user's home, and what they set in JAX out of other tests."""
+def caches_here(quick_compiling, monkeypatch, keep_jax_settings):
+    """Keep the commands' compilation cache out of the user's home."""
+    del keep_jax_settings
     monkeypatch.setenv("XDG_CACHE_HOME", str(quick_compiling))
-    names = (
-        "jax_compilation_cache_dir",
-        "jax_persistent_cache_min_compile_time_secs",
-        "jax_persistent_cache_enable_xla_caches",
-    )
-    before = {name: getattr(jax.config, name) for name in names}
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
 
 
 @pytest.fixture
@@ -205,7 +196,7 @@ def test_an_unknown_field_in_a_config_file(capsys, tmp_path):
     [
         (["--search.epoch", "3"], "did you mean --search.epochs?"),
         (["--serch.epochs", "3"], "--serch.epochs"),
-        (["--search.epochs", "0"], "search.epochs must be a whole number of 1 or more, not 0"),
+        (["--search.epochs", "0"], "search.epochs must be a whole number of 1 to 2147483647, not 0"),
         (["--search.epochs", "three"], "--search.epochs"),
         (["--search.epochs", "2.5"], "--search.epochs"),
         (["--search.epochs"], "--search.epochs"),
@@ -213,7 +204,7 @@ def test_an_unknown_field_in_a_config_file(capsys, tmp_path):
         (["--task.name", "deblur"], "'denoise', 'super_resolve'"),
         (["--task.channels", "2"], "--task.channels"),
         (["--task.sigmas", "-5"], "task.sigmas"),
-        (["--space.layers", "0"], "layers must be 1 or more"),
+        (["--space.layers", "0"], "layers must be 1 to 65536"),
         (["--loss.ssim-weight", "inf"], "loss.ssim_weight"),
         (["--train.patch", "5"], "train.patch must be 11 or more"),
         (["--seed", "-1"], "seed must lie in"),
@@ -289,9 +280,16 @@ def test_an_interruption_says_how_to_go_on(capsys, monkeypatch, tmp_path):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, "search", interrupt)
-    code, out, _ = run(capsys, "search", "debug", "--workdir", tmp_path)
-    assert code == 130
-    assert "goes on from the last checkpoint" in out[0]
+    monkeypatch.setattr(cli, "run_demo", interrupt)
+    for words, told in (
+        (["search", "debug", "--workdir", tmp_path], "the same command goes on from the last checkpoint"),
+        (["search", "debug", "--workdir", tmp_path, "--restart"], "the same command without --restart goes on"),
+        (["demo", "--workdir", tmp_path], "interrupted"),
+    ):
+        code, out, err = run(capsys, *words)
+        assert (code, out) == (130, [])
+        assert told in err[0]
+        assert ("goes on" in err[0]) == (words[0] == "search")
 
 
 # --- the scripts

@@ -89,6 +89,15 @@ def test_layers_stand_at_their_levels(denoise, tmp_path):
     assert places["level 0"] < places["level 1"] < places["level 2"]
 
 
+@pytest.mark.parametrize(("factors", "cells"), [((1, 2), 2 + 2 + 2), ((1, 2, 4), 2 + 3 + 3), ((1, 2, 3, 4), 2 + 3 + 4)])
+def test_every_cell_of_the_search_space_is_drawn_once(factors, cells, tmp_path):
+    path = tmp_path / "drawing.svg"
+    draw_architecture(random_architecture(3, 2, levels=(0, 1, 1), width_factors=factors), path)
+    shapes = ElementTree.parse(path).iter("{http://www.w3.org/2000/svg}path")
+    faint = [shape for shape in shapes if "fill: #ffffff; stroke: #d5dbe1" in shape.get("style", "")]
+    assert len(faint) == cells
+
+
 def test_super_resolution_shows_shuffle_and_bicubic(super_resolve, tmp_path):
     found = words(super_resolve, tmp_path)
     assert found["pixel shuffle"] == found["x2"] == found["bicubic x2"] == 1

@@ -134,9 +134,18 @@ def test_a_folder_without_test_pictures_is_told(folder):
         evaluate("identity", data=str(folder), sigma=50, say=quiet)
 
 
-def test_too_small_a_picture_is_told():
-    with pytest.raises(EvaluationError, match="too small"):
-        measure(Denoise(), lambda degraded, _: degraded, np.zeros((9, 30, 1), np.uint8), "standard", jax.random.key(0))
+@pytest.mark.parametrize(
+    ("shape", "options", "least"),
+    [
+        ((12, 30), {"sigma": 50}, 13),
+        ((31, 14), {"scale": 2}, 15),
+        ((80, 63), {"sigma": 50, "protocol": "released"}, 64),
+    ],
+)
+def test_too_small_a_picture_is_told(tmp_path, shape, options, least):
+    Image.fromarray(np.zeros(shape, np.uint8)).save(tmp_path / "tiny.png")
+    with pytest.raises(EvaluationError, match=rf"tiny: {shape[1]}x\d+ pixels .* which takes {least}x{least}"):
+        evaluate("identity", images=tmp_path, say=quiet, **options)
 
 
 def test_the_report_keeps_to_the_contract(tmp_path):

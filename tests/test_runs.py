@@ -17,9 +17,13 @@ FILES = (
 )  # fmt: skip
 
 
+def open_folder(path, config=CONFIG, kind="search", splits=None, *, restart=False):
+    return RunFolder(path, config, kind, splits or {"W": "abc"}, restart=restart)
+
+
 def refusal(*arguments, **options):
     with pytest.raises(ConfigError) as caught:
-        RunFolder(*arguments, **options)
+        open_folder(*arguments, **options)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -32,7 +36,7 @@ def rows(folder):
 def finished(tmp_path):
     """A folder that holds a run, and a file of somebody's own."""
     path = tmp_path / "run"
-    RunFolder(path, CONFIG)
+    open_folder(path, CONFIG)
     for name in FILES[1:]:
         (path / name).write_text("{}")
     (path / "checkpoints" / "3").mkdir(parents=True)
@@ -41,12 +45,12 @@ def finished(tmp_path):
 
 
 def test_a_new_folder_is_made_and_holds_the_config(tmp_path):
-    RunFolder(tmp_path / "a" / "b", CONFIG)
+    open_folder(tmp_path / "a" / "b", CONFIG)
     assert Config.from_json((tmp_path / "a" / "b" / "config.json").read_text()) == CONFIG
 
 
 def test_the_same_config_goes_on(finished):
-    RunFolder(finished, CONFIG)
+    open_folder(finished, CONFIG)
     assert (finished / "checkpoints" / "3").is_dir()
     assert (finished / "metrics.jsonl").exists()
 
@@ -62,15 +66,32 @@ def test_another_config_is_refused_with_the_fields_that_differ(finished):
 
 def test_restart_clears_the_run_and_nothing_else(finished):
     other = dataclasses.replace(CONFIG, seed=8)
-    RunFolder(finished, other, restart=True)
-    assert sorted(path.name for path in finished.iterdir()) == ["config.json", "notes.txt"]
+    open_folder(finished, other, restart=True)
+    assert sorted(path.name for path in finished.iterdir()) == ["config.json", "manifest.json", "notes.txt"]
     assert Config.from_json((finished / "config.json").read_text()) == other
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize(("there", "other"), [("search", "train"), ("train", "search")])
+def test_a_run_of_another_kind_is_refused_and_left_as_it_is(tmp_path, there, other, restart):
+    open_folder(tmp_path, kind=there).append_metrics({"step": 3, "seconds": 1.0})
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    message = refusal(tmp_path, kind=other, restart=restart)
+    assert f"holds a {'search' if there == 'search' else 'training'}" in message
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_other_pictures_are_refused_unless_the_run_begins_anew(tmp_path):
+    open_folder(tmp_path, splits={"W": "abc", "V": "d"})
+    assert "the pictures of bundled have changed" in refusal(tmp_path, splits={"W": "abc", "V": "e"})
+    open_folder(tmp_path, splits={"W": "abc", "V": "d"})
+    open_folder(tmp_path, splits={"W": "abc", "V": "e"}, restart=True)
 
 
 def test_restart_in_a_folder_without_a_run_removes_nothing(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "architecture.json").write_text("mine")
-    RunFolder(tmp_path, CONFIG, restart=True)
+    open_folder(tmp_path, CONFIG, restart=True)
     assert (tmp_path / "checkpoints").is_dir()
     assert (tmp_path / "architecture.json").read_text() == "mine"
 
@@ -88,7 +109,7 @@ def test_a_file_in_the_place_of_the_folder_is_told(tmp_path):
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
-    folder = RunFolder(tmp_path, CONFIG)
+    folder = open_folder(tmp_path, CONFIG)
     folder.write("facts.json", "old")
     with monkeypatch.context() as patch:
         patch.setattr(type(tmp_path), "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -101,7 +122,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
 
 
 def test_numbers_that_are_none_are_null_in_the_metrics(tmp_path):
-    folder = RunFolder(tmp_path, CONFIG)
+    folder = open_folder(tmp_path, CONFIG)
     folder.append_metrics({"step": 1, "seconds": 0.5, "loss": math.nan, "psnr": -math.inf, "levels": [0]})
     (line,) = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert line == '{"step": 1, "seconds": 0.5, "loss": null, "psnr": null, "levels": [0]}'
@@ -109,7 +130,7 @@ def test_numbers_that_are_none_are_null_in_the_metrics(tmp_path):
 
 
 def test_the_manifest_tells_versions_device_and_the_facts_given(tmp_path):
-    folder = RunFolder(tmp_path, CONFIG)
+    folder = open_folder(tmp_path, CONFIG)
     folder.write_manifest(kind="search", seed=7, splits={"W": "abc"})
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert manifest["kind"] == "search"
@@ -126,19 +147,19 @@ def test_without_git_the_manifest_leaves_the_revision_open(tmp_path, monkeypatch
         raise error
 
     monkeypatch.setattr(hinas_jax.runs.subprocess, "run", fail)
-    RunFolder(tmp_path, CONFIG).write_manifest()
+    open_folder(tmp_path, CONFIG).write_manifest()
     assert json.loads((tmp_path / "manifest.json").read_text())["git_revision"] is None
 
 
 def test_metrics_grow_line_by_line(tmp_path):
-    folder = RunFolder(tmp_path, CONFIG)
+    folder = open_folder(tmp_path, CONFIG)
     folder.append_metrics({"step": 1, "loss": 0.5})
     folder.append_metrics({"step": 2, "loss": 0.25})
     assert rows(tmp_path) == [{"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.25}]
 
 
 def test_cutting_drops_later_rows_and_a_torn_one_and_tells_the_seconds_spent(tmp_path):
-    folder = RunFolder(tmp_path, CONFIG)
+    folder = open_folder(tmp_path, CONFIG)
     assert folder.cut_metrics(2) == 0.0
     for step in (1, 2, 3):
         folder.append_metrics({"step": step, "seconds": 1.5 * step})

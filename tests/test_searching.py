@@ -261,6 +261,14 @@ def test_the_best_supernet_is_saved_and_not_the_last(scripted, tiny_config):
     assert leaves_equal(saved_state(workdir, tiny_config).params, seen[-1]["params"])
 
 
+def test_a_search_without_any_finite_score_says_so(tiny_config, tmp_path, monkeypatch, quick_compiling):
+    del quick_compiling
+    monkeypatch.setattr(Validation, "score", lambda *_: Score(math.nan, math.nan))
+    with pytest.raises(ConfigError, match=r"the search diverged; lower search\.learning_rate \(0\.025\)") as caught:
+        search(tiny_config, tmp_path, say=quiet)
+    assert "\n" not in str(caught.value)
+
+
 def test_before_the_first_evaluation_the_architecture_file_is_valid(
     tiny_config, tmp_path, monkeypatch, quick_compiling
 ):

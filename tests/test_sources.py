@@ -139,7 +139,11 @@ def test_the_order_does_not_depend_on_the_file_system(tmp_path, monkeypatch):
 def test_excluded_names_are_left_out_wherever_they_lie_even_when_damaged(tmp_path):
     fill(tmp_path, "a", "x/b", "y/b", "bb")
     (tmp_path / "broken.png").write_bytes(b"no picture")
-    assert names_of(str(tmp_path), "train", 1, ("b", "broken", "absent")) == ("a", "bb")
+    assert names_of(str(tmp_path), "train", 1, ("b", "broken")) == ("a", "bb")
+    assert names_of(str(tmp_path), "all", 1, ("b", "broken", "absent")) == ("a", "bb")
+    assert "names 'brokn', which is no picture there; did you mean 'broken'?" in refusal(
+        load_pictures, str(tmp_path), "train", 1, ("brokn",)
+    )
     assert "data.exclude" in refusal(load_pictures, str(tmp_path), "train", 1, ("a", "b", "bb", "broken"))
 
 

@@ -7,6 +7,7 @@ names of the pictures and the seed.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -83,16 +84,36 @@ def load_pictures(root: str, role: Role, channels: int, exclude: Sequence[str] =
         pictures = _load_tfds(root.removeprefix(TFDS), role, channels)
     else:
         found = _folder_paths(Path(root), role)
-        if found is None:
-            return None
-        named = sorted((path.relative_to(root).with_suffix("").as_posix(), path) for path in found)
-        named = [(name, path) for name, path in named if path.stem not in exclude]  # unread: it may be damaged
-        names = tuple(name for name, _ in named)
-        pictures = PictureSet(names, tuple(read_picture(path, _channels(channels)) for _, path in named))
+        return None if found is None else _read_folder(Path(root), found, role, channels, exclude)
+    if role == "train":
+        _check_excluded(root, exclude, pictures.names)
     kept = [i for i, name in enumerate(pictures.names) if name.rsplit("/", 1)[-1] not in exclude]
-    if not kept:
+    return _require_any(root, role, pictures.subset(kept))
+
+
+def _read_folder(root: Path, found: list[Path], role: Role, channels: int, exclude: Sequence[str]) -> PictureSet:
+    if role == "train":
+        _check_excluded(str(root), exclude, [path.stem for path in found])
+    kept = [path for path in found if path.stem not in exclude]  # the others stay unread: they may be damaged
+    named = sorted((path.relative_to(root).with_suffix("").as_posix(), path) for path in kept)
+    pixels = tuple(read_picture(path, _channels(channels)) for _, path in named)
+    return _require_any(str(root), role, PictureSet(tuple(name for name, _ in named), pixels))
+
+
+def _require_any(root: str, role: Role, pictures: PictureSet) -> PictureSet:
+    if not pictures.names:
         raise PictureError(f"{root}: no {role} picture is left after data.exclude; take a name out of it")
-    return pictures.subset(kept)
+    return pictures
+
+
+def _check_excluded(root: str, exclude: Sequence[str], names: Sequence[str]) -> None:
+    """A name that excludes nothing is a slip that may let a test picture into the training."""
+    own = [name.rsplit("/", 1)[-1] for name in names]
+    for name in exclude:
+        if name not in own:
+            near = difflib.get_close_matches(name, own, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else " (a file's name without its suffix)"
+            raise PictureError(f"{root}: data.exclude names {name!r}, which is no picture there{hint}")
 
 
 def split(pictures: PictureSet, seed: int, validation_fraction: float) -> tuple[PictureSet, PictureSet, PictureSet]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Final
 
+from hinas_jax.architecture import LARGEST_WIDTH
+
 MOVES: Final = (-1, 0, 1)  #: narrower, same, wider: the three decisions of section 3.2, the order of beta's last axis
 
 
@@ -35,14 +37,18 @@ class SearchSpace:
 
     def __post_init__(self) -> None:
         for name in ("layers", "nodes", "base_width", "start_width", "end_width"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")
+            if not 1 <= getattr(self, name) <= LARGEST_WIDTH:
+                raise ValueError(f"{name} must be 1 to {LARGEST_WIDTH}, not {getattr(self, name)}")
         if self.nodes > 16 or self.layers > 64:
             raise ValueError(f"at most 16 nodes and 64 layers, not {self.nodes} and {self.layers}")
         if not self.width_factors or any(factor <= 0 for factor in self.width_factors):
             raise ValueError(f"width_factors must be one or more numbers above 0, not {self.width_factors}")
+        if list(self.width_factors) != sorted(set(self.width_factors)):
+            raise ValueError(f"width_factors must rise, narrow to wide, but are {self.width_factors}")
         if min(self.widths) < 1:
             raise ValueError(f"width_factors {self.width_factors} leave base_width {self.base_width} no channels")
+        if max(self.widths) > LARGEST_WIDTH:
+            raise ValueError(f"width_factors {self.width_factors} of base_width {self.base_width} are too wide")
 
     @property
     def widths(self) -> tuple[int, ...]:

@@ -1,0 +1,56 @@
+"""The progress bar of a loop: steps done, time left, and what was measured last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Final, Self
+
+from tqdm import tqdm
+
+from hinas_jax.compiling import Say
+
+#: What the bar shows of a row of metrics, in this order, and how.
+_SHOWN: Final[Mapping[str, str]] = {
+    "epoch": "epoch {:g}",
+    "loss": "loss {:.4f}",
+    "psnr": "{:.2f} dB",
+    "ssim": "SSIM {:.4f}",
+    "skip_count": "{} skips",
+}
+
+
+class Progress:
+    """A bar over the steps of a run; lines said meanwhile stand above it."""
+
+    def __init__(self, what: str, steps: int, done: int, say: Say) -> None:
+        self._bar = tqdm(total=steps, initial=done, unit="step", desc=what, dynamic_ncols=True)
+        self._line, self._seen = say, dict[str, Any]()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.close()
+
+    def say(self, line: str) -> None:
+        """A line for people, above the bar."""
+        with tqdm.external_write_mode():
+            self._line(line)
+
+    def steps(self, count: int) -> None:
+        """So many steps are done."""
+        self._bar.update(count)
+
+    def show(self, **measured: Any) -> None:
+        """What was measured: epoch, loss, psnr, ssim, skip_count; what is not named stays as it was."""
+        self._seen |= measured
+        self._bar.set_postfix_str(
+            ", ".join(form.format(self._seen[k]) for k, form in _SHOWN.items() if k in self._seen)
+        )
+
+    def resume(self) -> None:
+        """Steps go on: the time since the last one, spent compiling, does not count for the time left."""
+        self._bar.unpause()
