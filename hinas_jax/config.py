@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from hinas_jax.losses import PixelLoss
 from hinas_jax.metrics import SSIM_WINDOW
+from hinas_jax.space.operations import Precision, Remat
 from hinas_jax.space.search_space import SearchSpace
 from hinas_jax.tasks import Denoise, SuperResolve, Task
 
@@ -87,6 +88,21 @@ class LossConfig:
     def __post_init__(self) -> None:
         _require_forms(self, "loss.")
         _require(self.ssim_weight >= 0, f"loss.ssim_weight must be 0 or more, not {self.ssim_weight}")
+
+
+@dataclasses.dataclass(frozen=True)
+class ComputeConfig:
+    """How it is computed: memory and speed, not results (bfloat16: to its rounding)."""
+
+    precision: Precision = "float32"
+    """Type of the features in search and training. bfloat16 halves their memory; parameters, alpha, beta, statistics
+    and loss stay float32."""
+    remat: Remat = "none"
+    """While searching, computed again for the gradient instead of kept: nothing, the inner values of each cell, or of
+    each operation. Less memory, more time."""
+
+    def __post_init__(self) -> None:
+        _require_forms(self, "compute.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,6 +202,7 @@ class Config:
     loss: LossConfig = dataclasses.field(default_factory=LossConfig)
     search: SearchConfig = dataclasses.field(default_factory=SearchConfig)
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
+    compute: ComputeConfig = dataclasses.field(default_factory=ComputeConfig)
 
     def __post_init__(self) -> None:
         _require_forms(self)

@@ -45,7 +45,7 @@ def run_demo(workdir: Path, config: Config | None = None, say: Say = print) -> d
     say("3 of 3: restore pictures that neither has seen")
     held_back = load_pictures(config.data.root, "test", config.task.channels)
     assert held_back is not None  # the bundled pictures have some
-    restore = network_restorer(model, task)
+    restore = network_restorer(model)
     scores: dict[str, list[tuple[float, float]]] = {name: [] for name in (DEGRADED, RESTORED, BLURRED)}
     for number, (name, pixels) in enumerate(zip(held_back.names, held_back.pixels, strict=True)):
         clean = pixels.astype(np.float32) / 255

@@ -13,7 +13,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
@@ -27,10 +26,9 @@ from tqdm import tqdm
 from hinas_jax.compiling import Say
 from hinas_jax.data.colour import luma
 from hinas_jax.data.sources import BUNDLED, TFDS, PictureSet, load_pictures
+from hinas_jax.inference import ready
 from hinas_jax.metrics import SSIM_WINDOW, psnr, ssim
 from hinas_jax.modelfile import Model
-from hinas_jax.objective import f_net
-from hinas_jax.space.network import Network
 from hinas_jax.tasks import Denoise, SuperResolve, Task, crop_to_multiple, task_of
 from hinas_jax.tiling import tile_starts
 
@@ -111,7 +109,7 @@ def evaluate(
     say(f"{len(pictures)} pictures of {name}, protocol {protocol}")
     results = []
     for task in tasks:
-        restorer = baseline(model, task) if loaded is None else network_restorer(loaded, task)
+        restorer = baseline(model, task) if loaded is None else network_restorer(loaded)
         values = [
             measure(task, restorer, pixels, protocol, jax.random.fold_in(jax.random.key(seed), i))
             for i, pixels in enumerate(tqdm(pictures.pixels, desc=name, unit="picture", dynamic_ncols=True))
@@ -200,12 +198,10 @@ def psnr_and_ssim(restored: Picture, clean: Picture) -> tuple[float, float]:
     return float(_psnr(restored, clean)), float(_ssim(restored, clean))
 
 
-def network_restorer(model: Model, task: Task) -> Restorer:
+def network_restorer(model: Model) -> Restorer:
     """f_net of a trained model on whole pictures; one compilation for each size of picture."""
-    net = Network(model.architecture)
-
-    run = jax.jit(partial(f_net, net, task))
-    return lambda degraded, _: np.asarray(run(model.variables, jnp.asarray(degraded)[None])[0])
+    run = ready(model)
+    return lambda degraded, _: np.asarray(run(jnp.asarray(degraded)[None])[0])
 
 
 def baseline(name: str, task: Task) -> Restorer:

@@ -8,23 +8,20 @@ is the whole picture's, and memory does not grow with the picture.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from hinas_jax.compiling import Say
 from hinas_jax.data.bicubic import upsample
 from hinas_jax.data.pictures import WRITABLE_SUFFIXES, Picture, PictureError, find_pictures, load, save
+from hinas_jax.inference import ready
 from hinas_jax.modelfile import Model
-from hinas_jax.objective import f_net
-from hinas_jax.space.network import Network, receptive_radius
-from hinas_jax.tasks import task_of
+from hinas_jax.space.network import receptive_radius
 from hinas_jax.tiling import cut_tiles, join_tiles
 
 TILE: Final = 512
@@ -42,12 +39,10 @@ class Restorer:
             tile: side of the tiles that larger pictures are cut into, in pixels of the input; at least three times
                 the network's receptive radius is used.
         """
-        self._architecture, self._variables = model.architecture, model.variables
+        self._architecture = model.architecture
         radius = max(receptive_radius(model.architecture), BICUBIC_RADIUS)
         self._tile, self._overlap = max(tile, 3 * radius), 2 * radius
-        net, task = Network(model.architecture), task_of(model.architecture)
-
-        self._run: Callable[..., Array] = jax.jit(partial(f_net, net, task))
+        self._run = ready(model)
 
     def __call__(self, pixels: Float[np.ndarray, "height width channel"]) -> Float[np.ndarray, "high wide channel"]:
         """Restore a picture of 1 or 3 channels with values in [0, 1]; the result is clipped to [0, 1]."""
@@ -71,7 +66,7 @@ class Restorer:
     def _tiled(self, pixels: Float[np.ndarray, "height width channel"]) -> Float[np.ndarray, "high wide channel"]:
         height, width = pixels.shape[:2]
         tiles = cut_tiles(pixels.astype(np.float32), self._tile, self._overlap)
-        restored = np.concatenate([np.asarray(self._run(self._variables, tile[None])) for tile in tiles])
+        restored = np.concatenate([np.asarray(self._run(jnp.asarray(tile[None]))) for tile in tiles])
         return join_tiles(restored, height, width, self._tile, self._overlap)
 
 

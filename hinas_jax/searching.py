@@ -333,7 +333,7 @@ def make_searcher(config: Config, steps_per_epoch: int) -> Searcher:
     """The searcher that a config describes."""
     task = config.task.build()
     return Searcher(
-        net=SuperNet(config.space, task.channels, task.scale),
+        net=SuperNet(config.space, task.channels, task.scale, config.compute.precision, config.compute.remat),
         task=task,
         loss=config.loss,
         weights=weight_optimiser(config.search, config.search.epochs * steps_per_epoch),

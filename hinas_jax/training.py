@@ -177,7 +177,8 @@ class _Training:
         self._source, self._validation = source, validation
         # a divisor of both, so that one program serves the last stretch too
         self._count = steps_per_call(math.gcd(config.train.steps, config.train.validate_every))
-        self._trainer = Trainer(Network(architecture), task, config.loss, training_optimiser(config.train))
+        net = Network(architecture, config.compute.precision)
+        self._trainer = Trainer(net, task, config.loss, training_optimiser(config.train))
 
     def run(self, started: float, supernet: dict[str, Tree] | None) -> float:
         """Train to the end, from the kernels of ``supernet`` if any.

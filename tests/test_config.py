@@ -64,6 +64,8 @@ WRONG = {
     "train.width_scale": [0.0, -1.0],
     "train.warm_start": [1, "runs/search"],  # a folder needs width_scale 1
     "train.validate_every": [0, 0.5],
+    "compute.precision": ["float16", 16],
+    "compute.remat": ["layer", True],
 }
 CASES = [(field, value) for field, values in WRONG.items() for value in values]
 
@@ -167,6 +169,7 @@ def _all_different():
         | {"epochs": 1, "batch_size": 1, "patch": 11, "crops_per_picture": 2},
         "train": {"steps": 1, "batch_size": 1, "patch": 11, "recipe": "modern", "learning_rate": 1}
         | {"width_scale": 1, "warm_start": "x", "validate_every": 1},
+        "compute": {"precision": "bfloat16", "remat": "cell"},
     }
     return Config.from_json(json.dumps({"seed": 1} | values))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import jax.numpy as jnp
@@ -79,11 +80,11 @@ class Cell(nn.Module):
         """Concatenate the nodes' outputs; an input that no node takes may be None."""
         sources = [h1, h2]
         for node, edges in enumerate(self.architecture.nodes):
-            total = jnp.zeros(())
+            outputs = []
             for edge in edges:
                 operation = Operation(edge.operation, affine=True, name=f"node_{node}_source_{edge.source}")
                 x = sources[edge.source]
                 assert x is not None  # the network routes every source that a node takes
-                total = total + operation(x, train=train)[..., 0, :]
-            sources.append(total)
+                outputs.append(operation(x, train=train)[..., 0, :])
+            sources.append(functools.reduce(jnp.add, outputs))
         return jnp.concatenate([x for x in sources[2:] if x is not None], axis=-1)

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
 from hinas_jax.architecture import Architecture
 from hinas_jax.space.cell import Cell
-from hinas_jax.space.operations import CONVOLUTIONS
+from hinas_jax.space.operations import CONVOLUTIONS, Precision
 from hinas_jax.space.parts import End, Router, Start
 
 
 class Network(nn.Module):
-    """f_res of Eq. 7 after the search: one cell a layer, of one width."""
+    """f_res of Eq. 7 after the search: one cell a layer, of one width.
+
+    Attributes:
+        architecture: what was searched.
+        precision: type of the features; parameters, statistics and the residual stay float32.
+    """
 
     architecture: Architecture
+    precision: Precision = "float32"
 
     @nn.compact
     def __call__(
@@ -22,7 +29,7 @@ class Network(nn.Module):
     ) -> Float[Array, "batch height*scale width*scale channel"]:
         """The residual of a degraded picture ``x`` in [0, 1]."""
         architecture = self.architecture
-        before = last = Start(architecture.start_width, name="start")(x)
+        before = last = Start(architecture.start_width, name="start")(x.astype(self.precision))
         for layer, (cell, width) in enumerate(zip(architecture.cells, architecture.widths, strict=True)):
             f1 = f2 = None
             if cell.uses(0):
@@ -30,7 +37,8 @@ class Network(nn.Module):
             if cell.uses(1):
                 f2 = Router(width, affine=True, name=f"skip_router_{layer}")(before, train=train)
             before, last = last, Cell(cell, name=f"cell_{layer}")(f1, f2, train=train)
-        return End(architecture.end_width, architecture.channels, architecture.scale, name="end")(last)
+        residual = End(architecture.end_width, architecture.channels, architecture.scale, name="end")(last)
+        return residual.astype(jnp.float32)
 
 
 def receptive_radius(architecture: Architecture) -> int:

@@ -94,7 +94,7 @@ def convolve_source(
     """Convolve one source with the kernels of all its edges: one convolution, outputs stacked on the channels."""
     edges, size, _, channels, out = kernels.shape
     stacked = kernels.transpose(1, 2, 3, 0, 4).reshape(size, size, channels, edges * out)
-    y = _convolve(x, stacked, dilation)
+    y = convolve(x, stacked, dilation)
     return y.reshape(*y.shape[:-1], edges, out)
 
 
@@ -107,7 +107,7 @@ def convolve_edges(
 
     A loop, not one grouped convolution: on CPU the grouped form takes 20 to 40 times as long, backward included.
     """
-    outputs = [_convolve(x[..., e, :], kernels[e], dilation) for e in range(kernels.shape[0])]
+    outputs = [convolve(x[..., e, :], kernels[e], dilation) for e in range(kernels.shape[0])]
     return jnp.stack(outputs, axis=-2)
 
 
@@ -118,13 +118,14 @@ def convolve_in_turn(
 ) -> Float[Array, "batch height width out"]:
     """One convolution after the other; a kernel of one input channel is depthwise."""
     for kernel in kernels:
-        x = _convolve(x, kernel, dilation)
+        x = convolve(x, kernel, dilation)
     return x
 
 
-def _convolve(
+def convolve(
     x: Float[Array, "batch height width channel"], kernel: Float[Array, "kernel kernel _ out"], dilation: int
 ) -> Float[Array, "batch height width out"]:
+    """One convolution that keeps the size; a kernel of one input channel is depthwise."""
     return jax.lax.conv_general_dilated(
         x,
         kernel.astype(x.dtype),

@@ -1,0 +1,32 @@
+"""A trained model ready to run: folded, and compiled once for each shape of picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+from jaxtyping import Array, Float
+
+from hinas_jax.modelfile import Model
+from hinas_jax.space.folded import apply_folded, fold
+from hinas_jax.tasks import restore, task_of
+
+Run = Callable[
+    [Float[Array, "batch height width channel"]], Float[Array, "batch clean_height clean_width channel"]
+]  #: degraded pictures in [0, 1] to restored ones, not clipped
+
+
+def ready(model: Model) -> Run:
+    """f_net of a trained model; equal to ``objective.f_net`` to rounding."""
+    architecture, task = model.architecture, task_of(model.architecture)
+    weights = jax.device_put(fold(architecture, model.variables))
+    apart = jax.default_backend() == "cpu"  # docs/performance.md has the numbers
+
+    @jax.jit
+    def run(
+        weights: dict[str, object], degraded: Float[Array, "batch height width channel"]
+    ) -> Float[Array, "batch clean_height clean_width channel"]:
+        residual = apply_folded(architecture, weights, degraded, apart=apart)
+        return restore(task, residual, degraded)
+
+    return lambda degraded: run(weights, degraded)
