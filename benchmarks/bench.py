@@ -27,6 +27,7 @@ import jax.numpy as jnp
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from hinas_jax.architecture import Architecture
+from hinas_jax.compiling import compiler_options
 from hinas_jax.config import LossConfig, SearchConfig
 from hinas_jax.optimisers import arch_optimiser, weight_optimiser
 from hinas_jax.searching import Searcher
@@ -141,7 +142,14 @@ def searcher_of(space: SearchSpace, task: Task, **how: Any) -> Searcher:
 
 
 def compiled_step(
-    variant: str, phase: str, space: SearchSpace, batch: int, patch: int, task: Task | None = None, **how: Any
+    variant: str,
+    phase: str,
+    space: SearchSpace,
+    batch: int,
+    patch: int,
+    task: Task | None = None,
+    options: dict[str, str] | None = None,
+    **how: Any,
 ) -> tuple[Row, Any, Searcher]:
     """A row with the figures of the compiled program, and the program."""
     task = task or Denoise()
@@ -153,7 +161,7 @@ def compiled_step(
     start = time.perf_counter()
     lowered = jax.jit(step, donate_argnums=0).lower(state, degraded, clean)
     traced = time.perf_counter()
-    compiled = lowered.compile()
+    compiled = lowered.compile(compiler_options() if options is None else options)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     row = row_of(variant, phase, batch, patch, parameters, lowered, compiled)
     row.trace_s, row.compile_s = traced - start, time.perf_counter() - traced
@@ -244,9 +252,11 @@ def memory(*, quick: bool, rounds: int) -> Iterator[Row]:
     space, batch, patch = (SMALL, 4, 32) if quick else (PAPER, 8, 64)
     unshared = dataclasses.replace(space, cell_sharing=False)
     for variant, where, how in (
+        ("shared, XLA's own order", space, {"options": {}}),
         ("shared", space, {}),
         ("unshared", unshared, {}),
         ("shared+remat-cell", space, {"remat": "cell"}),
+        ("shared+remat-operation", space, {"remat": "operation"}),
         ("unshared+remat-cell", unshared, {"remat": "cell"}),
     ):
         yield compiled_step(variant, "weight", where, batch, patch, **how)[0]

@@ -15,6 +15,8 @@ Say = Callable[[str], None]
 #: Seconds that one convolution of a step costs XLA, measured on 2 CPU cores (JAX 0.10, search epochs of 500 to 2,700).
 SECONDS_PER_CONVOLUTION: Final = 0.03
 
+MEMORY_FIRST: Final = "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"
+
 
 def compile_step(what: str, function: Any, arguments: tuple[Any, ...], say: Say) -> Any:
     """Compile a jitted ``function`` for ``arguments`` and return the compiled program."""
@@ -26,7 +28,16 @@ def compile_step(what: str, function: Any, arguments: tuple[Any, ...], say: Say)
         f"compiling {what}: {convolutions} convolutions, about {seconds} s on two CPU cores;"
         " a second start reads it from the compilation cache"
     )
-    return lowered.compile()
+    return lowered.compile(compiler_options())
+
+
+def compiler_options() -> dict[str, str]:
+    """What XLA is told for this backend.
+
+    On CPU it orders operations for parallelism by default, which takes twice the memory and is no faster
+    (docs/performance.md).
+    """
+    return {"xla_cpu_scheduler_type": MEMORY_FIRST} if jax.default_backend() == "cpu" else {}
 
 
 def steps_per_call(steps: int) -> int:

@@ -51,7 +51,9 @@ def quick_compiling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     compile_well = jax.stages.Lowered.compile
     unoptimised = {"xla_backend_optimization_level": 0}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jax.stages.Lowered, "compile", lambda lowered: compile_well(lowered, unoptimised))
+        patch.setattr(
+            jax.stages.Lowered, "compile", lambda lowered, options: compile_well(lowered, options | unoptimised)
+        )
         yield home
     for name, value in before.items():
         jax.config.update(name, value)

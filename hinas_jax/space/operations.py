@@ -24,6 +24,7 @@ from jaxtyping import Array, Float
 
 from hinas_jax.architecture import OPERATIONS
 from hinas_jax.space.initialise import kernel_init
+from hinas_jax.space.recompute import recomputed
 
 #: Which inner values are computed again for the gradient instead of kept: none, those of cells, of operations.
 Remat = Literal["none", "cell", "operation"]
@@ -227,14 +228,3 @@ class MixedOperations(nn.Module):
             y = recomputed(operation, self.remat == "operation", x, train=train)
             total = total + alpha[:, k, None].astype(x.dtype) * y
         return total
-
-
-def recomputed(module: nn.Module, on: bool, *inputs: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
-    """Apply a module; if ``on``, its inner values are not kept for the gradient but computed again."""
-
-    def call(module: nn.Module, *inputs: Float[Array, "..."]) -> Float[Array, "..."]:
-        y: Float[Array, "..."] = module(*inputs, train=train)
-        return y
-
-    y: Float[Array, "..."] = (nn.remat(call) if on else call)(module, *inputs)
-    return y

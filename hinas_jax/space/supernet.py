@@ -16,8 +16,9 @@ from jaxtyping import Array, Float
 
 from hinas_jax.architecture import OPERATIONS
 from hinas_jax.space.cell import SuperCell
-from hinas_jax.space.operations import Precision, Remat, recomputed
+from hinas_jax.space.operations import Precision, Remat
 from hinas_jax.space.parts import End, Router, Start
+from hinas_jax.space.recompute import recomputed
 from hinas_jax.space.relaxation import operation_weights, transitions
 from hinas_jax.space.search_space import MOVES, SearchSpace
 
