@@ -207,7 +207,7 @@ def supernet(*, quick: bool, rounds: int) -> Iterator[Row]:
     """Both steps of the full denoising supernet, by variant."""
     space, batch, patch = (SMALL, 4, 32) if quick else (PAPER, 8, 64)
     variants: dict[str, dict[str, Any]] = {
-        "plain": {"plain": True},
+        "plain": {"plain": True, "options": {}},
         "stacked": {},
         "stacked+remat-cell": {"remat": "cell"},
         "stacked+remat-operation": {"remat": "operation"},

@@ -14,6 +14,13 @@ config = Config(
     space=SearchSpace(layers=2, nodes=2, base_width=4, width_factors=(1, 2), start_width=8, end_width=8),
     search=SearchConfig(epochs=3, warmup=0.34, evaluate_after=0.3, batch_size=2, patch=16),
     train=TrainConfig(
-        steps=20, batch_size=2, patch=16, recipe="modern", learning_rate=2e-3, width_scale=1, validate_every=10
+        steps=20,
+        batch_size=2,
+        patch=16,
+        recipe="modern",
+        learning_rate=2e-3,
+        gradient_clip=1.0,
+        width_scale=1,
+        validate_every=10,
     ),
 )

@@ -18,6 +18,7 @@ config = Config(
         learning_rate=0.2, arch_learning_rate=0.003,
     ),
     train=TrainConfig(
-        steps=2000, batch_size=8, patch=40, recipe="modern", learning_rate=4e-3, width_scale=2, validate_every=250
+        steps=2000, batch_size=8, patch=40, recipe="modern", learning_rate=4e-3, gradient_clip=1.0, width_scale=2,
+        validate_every=250,
     ),
 )  # fmt: skip

@@ -5,7 +5,7 @@ Command:  python search.py denoise_bsd500 --data.root BSDS500 --workdir runs/den
               --architecture runs/denoise_bsd500/architecture.json --task.sigmas 50
           (BSDS500 holds the folders train, val and test; the search uses the 300 pictures of train and val)
 Hardware: one GPU; the paper needed 1 hour on a GTX 1080 Ti for the search
-Departs:  gradients of the kernels clipped at 0.5 while searching (search.gradient_clip=0 is the paper's)
+Departs:  gradients clipped at a norm of 0.5 (search.gradient_clip=0, train.gradient_clip=0 are the paper's)
 Expect:   not run at full length by us yet; docs/results.md tells a short run on 2 CPU cores. The paper reports 0.34 M
           parameters and 29.25 / 26.84 / 25.46 dB at sigma 30 / 50 / 70, by a protocol of its own
 """

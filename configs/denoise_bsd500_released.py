@@ -4,7 +4,7 @@ Command:  python search.py denoise_bsd500_released --data.root BSDS500 --workdir
           python train.py denoise_bsd500_released --data.root BSDS500 --workdir runs/denoise_bsd500_released_train \
               --architecture runs/denoise_bsd500_released/architecture.json --task.sigmas 50 --loss.ssim-weight 0.6
 Hardware: one GPU
-Departs:  gradients of the kernels clipped at 0.5 while searching (search.gradient_clip=0 is the paper's)
+Departs:  gradients clipped at a norm of 0.5 (search.gradient_clip=0, train.gradient_clip=0 are the paper's)
 Expect:   not run at full length by us yet. Differs from denoise_bsd500 in width factors (1, 1.5, 2), lambda 0.5 while
           searching (the training command names 0.6), training steps (600k)
 """

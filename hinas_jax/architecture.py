@@ -229,8 +229,10 @@ class Architecture:
         """
         try:
             return cls.from_json(path.read_text())
-        except (OSError, UnicodeDecodeError) as error:
-            raise ArchitectureError(f"{path}: cannot be read ({error})") from None
+        except OSError as error:
+            raise ArchitectureError(f"{path}: cannot be read ({error.strerror}); give an architecture.json") from None
+        except UnicodeDecodeError:
+            raise ArchitectureError(f"{path}: not an architecture (not even text); give an architecture.json") from None
         except ArchitectureError as error:
             raise ArchitectureError(f"{path}: {error}") from None
 

@@ -216,9 +216,14 @@ def _restore(words: list[str]) -> None:
 def _draw(words: list[str]) -> None:
     options = _parse(Draw, words, "draw")
     try:
-        draw_architecture(Architecture.load(options.architecture), options.output)
-    except (ValueError, OSError) as error:
+        architecture = Architecture.load(options.architecture)
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        draw_architecture(architecture, options.output)
+    except OSError as error:
+        raise UsageError(f"{options.output}: cannot be written ({error.strerror})") from None
+    except ValueError as error:
         raise UsageError(str(error)) from None
+    _print(str(options.output))
 
 
 def _demo(words: list[str]) -> None:
@@ -236,6 +241,7 @@ def _parse(kind: type[T], words: list[str], command: str, *, takes_config: bool 
         name, *words = words or [""]
         if name in ("-h", "--help"):
             name, words = config_names()[0], [name]
+            _print(f"usage: hinas {command} CONFIG [--field value]...; defaults shown are those of the config {name}\n")
         if not name or name.startswith("-"):
             raise UsageError(f"hinas {command} needs a config first; known are {', '.join(config_names())}")
         missing = {field.name: tyro.MISSING for field in dataclasses.fields(kind) if _required(field)}  # type: ignore[arg-type]

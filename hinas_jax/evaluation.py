@@ -101,6 +101,8 @@ def evaluate(
     """
     if not 0 <= seed < 2**32:
         raise EvaluationError(f"--seed must lie in 0..{2**32 - 1}, not {seed}")
+    if model not in BASELINES and not Path(model).exists():
+        raise EvaluationError(f"{model} is neither a model file nor one of the baselines {', '.join(BASELINES)}")
     loaded = None if model in BASELINES else Model.load(Path(model))
     tasks = _tasks(model, loaded, sigma, scale, channels)
     name = _set_name(images, data or BUNDLED)
@@ -274,6 +276,8 @@ def _sigmas_of(name: str, model: Model) -> tuple[float, ...]:
 
 
 def _pictures(images: Path | None, data: str, channels: int) -> PictureSet:
+    if images is None and data != BUNDLED and not data.startswith(TFDS) and not Path(data).is_dir():
+        raise EvaluationError(f"{data}: no such folder")
     pictures = load_pictures(str(images), "all", channels) if images else load_pictures(data, "test", channels)
     if pictures is None:
         raise EvaluationError(f"{data} has no pictures set aside for testing (a folder `test`); or give --images")

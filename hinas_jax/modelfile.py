@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from flax import traverse_util
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from hinas_jax.architecture import Architecture, ArchitectureError
 from hinas_jax.space.initialise import variable_shapes
@@ -49,7 +49,7 @@ class Model:
             "card": json.dumps(dict(self.card)),
         }
         partial = path.with_name(path.name + ".partial")
-        save_file(tensors, partial, metadata)
+        partial.write_bytes(save(tensors, metadata))
         partial.replace(path)
 
     @classmethod
@@ -76,8 +76,12 @@ class Model:
                 flat = {name: file.get_tensor(name) for name in shapes}
         except ModelError:
             raise
-        except (OSError, SafetensorError) as error:
-            raise ModelError(f"{path}: cannot be read ({error})") from None
+        except FileNotFoundError:
+            raise ModelError(f"{path}: there is no such model file") from None
+        except OSError as error:
+            raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
+        except SafetensorError as error:
+            raise ModelError(f"{path}: not a model file ({error}); give a model.safetensors") from None
         except (ArchitectureError, KeyError, json.JSONDecodeError, RecursionError) as error:
             raise ModelError(f"{path}: damaged ({error})") from None
         for name, value in flat.items():

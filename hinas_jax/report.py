@@ -36,18 +36,19 @@ _Scale = Literal["linear", "log", "count"]
 
 @dataclasses.dataclass(frozen=True)
 class _Panel:
-    """One axes: the curves of some names of the metrics. Evaluated ones have few points, the best marked."""
+    """One axes: the curves of some names of the metrics. Evaluated ones have few points, the kept one marked."""
 
     title: str
     names: Mapping[str, str]  # name in the metrics to label in the legend
     evaluated: bool = False
     scale: _Scale = "linear"
+    digits: int = 2
 
 
-_LOSS: Final = _Panel("Loss", {"loss": "weights, on W", "arch_loss": "architecture, on A"}, scale="log")
+_LOSS: Final = _Panel("Loss (log scale)", {"loss": "weights, on W", "arch_loss": "architecture, on A"}, scale="log")
 _QUALITY: Final = (
     _Panel("PSNR (dB)", {"psnr": "PSNR"}, evaluated=True),
-    _Panel("SSIM", {"ssim": "SSIM"}, evaluated=True),
+    _Panel("SSIM", {"ssim": "SSIM"}, evaluated=True, digits=4),
 )
 _SEARCH: Final = (
     _LOSS,
@@ -56,7 +57,7 @@ _SEARCH: Final = (
     _Panel(r"Entropy of $\beta$ (nats)", {"beta_entropy": r"$\beta$"}),
     _Panel("Skip connections kept", {"skip_count": "skip"}, scale="count"),
 )
-_TRAINING: Final = (_Panel("Loss", {"loss": "loss"}, scale="log"), *_QUALITY)
+_TRAINING: Final = (_Panel("Loss (log scale)", {"loss": "loss"}, scale="log"), *_QUALITY)
 
 _FONT: Final = Path(mpl.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")  # Pillow's own has no sigma
 
@@ -86,8 +87,8 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 def plot_search(metrics: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Plot a search over its epochs: losses, PSNR and SSIM on V, entropies of α and β, skip connections.
 
-    The warm-up is shaded and the best PSNR and SSIM are marked. Rows may lack any name but ``epoch``; of two
-    rows of one epoch (a search that went on from a checkpoint) the later one counts.
+    The warm-up is shaded, and what is kept (the largest SSIM + PSNR / 100) is marked. Rows may lack any name but
+    ``epoch``; of two rows of one epoch (a search that went on from a checkpoint) the later one counts.
 
     Args:
         metrics: the rows, as ``read_metrics`` gives them.
@@ -101,7 +102,7 @@ def plot_search(metrics: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def plot_training(metrics: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Plot a training over its steps: the loss, and PSNR and SSIM on V with the best marked.
+    """Plot a training over its steps: the loss, and PSNR and SSIM on V with what is kept marked.
 
     Arguments and errors are those of ``plot_search``, with ``step`` in the place of ``epoch``.
     """
@@ -143,7 +144,7 @@ def _plot_panel(axes: Axes, panel: _Panel, metrics: Sequence[Mapping[str, Any]],
         axes.set_yticks([])
         axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, color=_GREY, size=9, ha="center")
     elif panel.evaluated:
-        _mark_best(axes, next(iter(curves.values())), x)
+        _mark_kept(axes, next(iter(curves.values())), _kept(metrics, x), x, panel.digits)
     if curves and len(panel.names) > 1:
         axes.legend(fontsize=8, frameon=False, labelcolor=_INK)
 
@@ -176,10 +177,16 @@ def _curve(metrics: Sequence[Mapping[str, Any]], x: _Abscissa, name: str) -> _Cu
     return sorted((at, value) for at, value in values.items() if math.isfinite(value))
 
 
-def _mark_best(axes: Axes, curve: _Curve, x: _Abscissa) -> None:
-    at, best = max(curve, key=lambda point: point[1])
-    axes.plot(at, best, "o", ms=8, mfc="none", mec=_BEST, mew=1.6)
-    axes.set_title(f"best on V: {best:.4g} at {x} {at:,}", size=8.5, color=_BEST, loc="right")
+def _kept(metrics: Sequence[Mapping[str, Any]], x: _Abscissa) -> float | None:
+    """Where SSIM + PSNR / 100 was largest: what search and training keep."""
+    psnr, ssim = (dict(_curve(metrics, x, name)) for name in ("psnr", "ssim"))
+    return max(psnr.keys() & ssim.keys(), key=lambda at: (ssim[at] + psnr[at] / 100, -at), default=None)
+
+
+def _mark_kept(axes: Axes, curve: _Curve, at: float | None, x: _Abscissa, digits: int) -> None:
+    at, kept = next((point for point in curve if point[0] == at), max(curve, key=lambda point: point[1]))
+    axes.plot(at, kept, "o", ms=8, mfc="none", mec=_BEST, mew=1.6)
+    axes.set_title(f"kept: {kept:.{digits}f} at {x} {at:,}", size=8.5, color=_BEST, loc="right")
 
 
 def side_by_side(

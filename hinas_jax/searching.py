@@ -255,7 +255,7 @@ class _Search:
                 seconds = round(spent + time.monotonic() - started, 2)
                 self._folder.append_metrics({"step": int(state.step), "epoch": epoch, "seconds": seconds} | row)
                 latest.save(epoch, state)
-                progress.show(**{name: row[name] for name in ("loss", "psnr", "ssim", "skip_count") if name in row})
+                progress.report(**{name: row[name] for name in ("loss", "psnr", "ssim", "skip_count") if name in row})
         latest.close()
         best.close()
         if int(state.best_epoch) == 0:

@@ -157,7 +157,10 @@ def train(
             f"no evaluation gave a number (see {workdir / 'metrics.jsonl'}): the training diverged;"
             f" lower train.learning_rate, {config.train.learning_rate:g} now, and give --restart"
         )
-    return Model.load(workdir / "model.safetensors")
+    model = Model.load(workdir / "model.safetensors")
+    if model.card["validation"]["psnr"] < (untouched := validation.skip_score().psnr):
+        say(f"the network restores V worse than f_skip alone ({untouched:.2f} dB): it needs more steps or a lower rate")
+    return model
 
 
 class _Training:
@@ -213,7 +216,7 @@ class _Training:
                 seconds = round(spent + time.monotonic() - started, 2)
                 self._folder.append_metrics({"step": done, "epoch": round(epoch, 2), "seconds": seconds} | row)
                 checkpoints.save(done, state)
-                progress.show(**row)
+                progress.report(**row)
         checkpoints.close()
         return spent + time.monotonic() - started
 

@@ -50,11 +50,16 @@ class Validation:
         self._counts = [len(part) for part in tiles]
         self._tiles = np.concatenate(tiles)
 
-    def compile(self, restore: Restore, variables: Any, say: Say) -> Restore:
-        """Compile ``restore`` for variables like these and for batches of our tiles."""
+    def compile(self, function: Restore, variables: Any, say: Say) -> Restore:
+        """Compile ``function`` for variables like these and for batches of our tiles."""
         tiles = jnp.zeros((self._batch, *self._tiles.shape[1:]), jnp.float32)
-        program: Restore = compile_step("the evaluation on V", jax.jit(restore), (variables, tiles), say)
+        program: Restore = compile_step("the evaluation on V", jax.jit(function), (variables, tiles), say)
         return program
+
+    def skip_score(self) -> Score:
+        """The score of f_skip alone: of the degraded pictures, enlarged for super-resolution."""
+        skip = jax.jit(self._task.skip)
+        return self.score(lambda _, tiles: skip(tiles), None)
 
     def score(self, restore: Restore, variables: Any) -> Score:
         """Restore all tiles, join them, and measure each picture against the clean one.

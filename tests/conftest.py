@@ -96,7 +96,14 @@ def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> Config:
             arch_learning_rate=0.5,
         ),
         train=TrainConfig(
-            steps=6, batch_size=2, patch=12, recipe="modern", learning_rate=2e-3, width_scale=1, validate_every=2
+            steps=6,
+            batch_size=2,
+            patch=12,
+            recipe="modern",
+            learning_rate=2e-3,
+            gradient_clip=1.0,
+            width_scale=1,
+            validate_every=2,
         ),
     )
 

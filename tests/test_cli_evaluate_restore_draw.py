@@ -74,7 +74,7 @@ def test_a_result_names_the_folder_and_its_parent(capsys, model, pictures):
 def test_a_model_that_is_none(capsys, pictures, command):
     rest = ["--json", pictures / "r.json", "--sigma", "5"] if command == "evaluate" else ["a", "--output", pictures]
     assert "is a folder; give the model file" in mistake(capsys, command, pictures, *rest)
-    assert "cannot be read" in mistake(capsys, command, pictures / "a" / "x.png", *rest)
+    assert "not a model file" in mistake(capsys, command, pictures / "a" / "x.png", *rest)
     assert "missing.safetensors" in mistake(capsys, command, pictures / "missing.safetensors", *rest)
 
 

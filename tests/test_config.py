@@ -61,6 +61,7 @@ WRONG = {
     "train.patch": [10],
     "train.recipe": ["old", 1],
     "train.learning_rate": [0.0],
+    "train.gradient_clip": [-0.1],
     "train.width_scale": [0.0, -1.0],
     "train.warm_start": [1, "runs/search"],  # a folder needs width_scale 1
     "train.validate_every": [0, 0.5],
@@ -168,7 +169,7 @@ def _all_different():
         "search": dict.fromkeys((f.name for f in dataclasses.fields(SearchConfig)), 0.25)
         | {"epochs": 1, "batch_size": 1, "patch": 11, "crops_per_picture": 2},
         "train": {"steps": 1, "batch_size": 1, "patch": 11, "recipe": "modern", "learning_rate": 1}
-        | {"width_scale": 1, "warm_start": "x", "validate_every": 1},
+        | {"width_scale": 1, "warm_start": "x", "validate_every": 1, "gradient_clip": 2},
         "compute": {"precision": "bfloat16", "remat": "cell"},
     }
     return Config.from_json(json.dumps({"seed": 1} | values))

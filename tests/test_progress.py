@@ -1,6 +1,7 @@
 """The line before the first step, and the bar: what it counts, shows, and lets stand above it."""
 
 import re
+import sys
 
 import pytest
 
@@ -39,16 +40,28 @@ def test_before_any_step_a_line_tells_what_is_compiled_and_for_how_long(
     assert sum(e for e in events if isinstance(e, int)) == 5 * 3 + 6
 
 
-def test_the_bar_shows_what_was_measured_last_and_lines_stand_above_it(capsys):
-    with Progress("search", 10, 4, print) as progress:
+def go(say):
+    with Progress("search", 10, 4, say) as progress:
         progress.show(epoch=2)
         progress.steps(1)
         progress.show(loss=0.12345, levels=[0, 1])
         progress.say("a line")
         progress.resume()
-        progress.show(psnr=25.678, skip_count=3)
+        progress.report(psnr=25.678, skip_count=3)
+
+
+def test_the_bar_shows_what_was_measured_last_and_lines_stand_above_it(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    go(print)
     told = capsys.readouterr()
     assert told.out == "a line\n"
     last = told.err.split("\r")[-1]
     assert "5/10" in last
     assert "epoch 2, loss 0.1235, 25.68 dB, 3 skips" in last
+
+
+def test_without_a_terminal_there_are_lines_and_no_bar(capsys):
+    said = []
+    go(said.append)
+    assert said == ["a line", "search: step 5 of 10, epoch 2, loss 0.1235, 25.68 dB, 3 skips"]
+    assert capsys.readouterr() == ("", "")

@@ -18,7 +18,7 @@ def rows(epochs=12, warm=4):
         row |= {"alpha_entropy": 1.9 - epoch / 50, "beta_entropy": 1.0 - epoch / 50, "skip_count": epoch % 3}
         row |= {"phase": "warmup"} if epoch < warm else {"phase": "alternate", "arch_loss": 1 / (epoch + 1)}
         if epoch % 3 == 2:
-            row |= {"psnr": 28.0 - abs(epoch - 8) / 10, "ssim": 0.8 + epoch / 1000}
+            row |= {"psnr": 28.0 - abs(epoch - 8) / 5, "ssim": 0.8 + epoch / 1000}
         yield row
 
 
@@ -68,9 +68,9 @@ def test_broken_line_in_the_middle_is_an_error(line, message, tmp_path):
 # ---- Curves ------------------------------------------------------------------------------------------------
 
 
-def test_search_draws_each_curve_and_its_best(tmp_path):
+def test_search_draws_each_curve_and_what_is_kept(tmp_path):
     text = svg(plot_search, list(rows()), tmp_path)
-    assert {"best on V: 28 at epoch 8", "best on V: 0.811 at epoch 11"} <= set(said(text))
+    assert {"kept: 28.00 at epoch 8", "kept: 0.8080 at epoch 8"} <= set(said(text))
     assert {"weights, on W", "architecture, on A", "warm-up", "PSNR (dB)", "SSIM"} <= set(said(text))
     assert sorted(len(line) for line in lines(text)) == [4, 4, 8, 12, 12, 12, 12]
     assert "not recorded" not in text
@@ -78,7 +78,7 @@ def test_search_draws_each_curve_and_its_best(tmp_path):
 
 def test_training_counts_in_steps(tmp_path):
     text = svg(plot_training, list(rows()), tmp_path)
-    assert {"best on V: 28 at step 900", "best on V: 0.811 at step 1,200"} <= set(said(text))
+    assert {"kept: 28.00 at step 900", "kept: 0.8080 at step 900"} <= set(said(text))
     assert sorted(len(line) for line in lines(text)) == [4, 4, 12]
     assert said(text).count("step") == 3
 
@@ -98,7 +98,7 @@ def test_later_row_of_an_epoch_counts(tmp_path):
     repeated = [{**row, "loss": 7.0, "psnr": 50.0} for row in metrics[5:7]]
     resumed = svg(plot_search, metrics[:7] + repeated + metrics[7:], tmp_path)
     assert resumed == svg(plot_search, metrics[:5] + repeated + metrics[7:], tmp_path)
-    assert "best on V: 50 at epoch 5" in said(resumed)
+    assert "kept: 50.00 at epoch 5" in said(resumed)
 
 
 def test_values_that_are_no_numbers_leave_no_point(tmp_path):
@@ -106,7 +106,7 @@ def test_values_that_are_no_numbers_leave_no_point(tmp_path):
     metrics[8] |= {"psnr": math.nan, "ssim": None, "loss": math.inf}
     text = svg(plot_search, metrics, tmp_path)
     assert sorted(len(line) for line in lines(text)) == [3, 3, 8, 11, 12, 12, 12]
-    assert "best on V: 27.7 at epoch 5" in said(text)
+    assert "kept: 27.40 at epoch 11" in said(text)
 
 
 def test_warm_up_ends_between_its_last_epoch_and_the_next(tmp_path):

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 
 import jax
 import numpy as np
@@ -170,6 +171,7 @@ def test_the_best_by_validation_is_kept_and_not_the_last(
         return Score(psnr=20.0, ssim=next(scores))
 
     monkeypatch.setattr(Validation, "score", score)
+    monkeypatch.setattr(Validation, "skip_score", lambda _: Score(psnr=14.0, ssim=0.1))
     model = train(tiny_config, architecture, tmp_path, say=quiet)
     assert leaves_equal(model.variables, seen[1])
     assert not leaves_equal(model.variables, seen[2])
@@ -252,6 +254,23 @@ def test_a_warm_start_from_no_search_is_refused(tiny_config, architecture, tmp_p
     with pytest.raises(ConfigError, match="is not the folder of a search"):
         train(config, architecture, tmp_path / "run", say=quiet)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("psnr", "told"), [(5.0, True), (30.0, False)])
+def test_a_network_worse_than_doing_nothing_is_told(
+    tiny_config, architecture, tmp_path, monkeypatch, quick_compiling, psnr, told
+):
+    """Noise of sigma 50 is 14.15 dB."""
+    del quick_compiling
+    score = Validation.score
+
+    def scripted(validation, restore, variables):
+        return score(validation, restore, variables) if variables is None else Score(psnr, 0.5)
+
+    monkeypatch.setattr(Validation, "score", scripted)
+    said = []
+    train(tiny_config, architecture, tmp_path, say=said.append)
+    assert any(re.search(r"worse than f_skip alone \(1[34]\.\d\d dB\)", line) for line in said) == told
 
 
 def test_a_training_without_any_finite_score_says_so(tiny_config, architecture, tmp_path, monkeypatch, quick_compiling):
