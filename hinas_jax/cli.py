@@ -19,7 +19,7 @@ import tyro
 
 from hinas_jax import evaluation, restoring
 from hinas_jax.architecture import Architecture, ArchitectureError
-from hinas_jax.compiling import enable_compilation_cache
+from hinas_jax.compiling import MemoryNeedError, enable_compilation_cache
 from hinas_jax.config import Config, ConfigError, config_names, load_config
 from hinas_jax.data.pictures import PictureError
 from hinas_jax.demo import run_demo
@@ -30,7 +30,9 @@ from hinas_jax.training import train
 
 T = TypeVar("T")
 
-MISTAKES: Final = (ArchitectureError, ConfigError, ModelError, PictureError, evaluation.EvaluationError)
+MISTAKES: Final = (
+    ArchitectureError, ConfigError, MemoryNeedError, ModelError, PictureError, evaluation.EvaluationError,
+)  # fmt: skip
 
 USAGE: Final = """usage: hinas COMMAND ...
 

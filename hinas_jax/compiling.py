@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -18,8 +19,16 @@ SECONDS_PER_CONVOLUTION: Final = 0.03
 MEMORY_FIRST: Final = "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"
 
 
+class MemoryNeedError(ValueError):
+    """A program needs more memory than its device has. The message is one line for people."""
+
+
 def compile_step(what: str, function: Any, arguments: tuple[Any, ...], say: Say) -> Any:
-    """Compile a jitted ``function`` for ``arguments`` and return the compiled program."""
+    """Compile a jitted ``function`` for ``arguments`` and return the compiled program.
+
+    Raises:
+        MemoryNeedError: the program cannot fit into the device's memory.
+    """
     say(f"tracing {what} ...")
     lowered = function.lower(*arguments)
     convolutions = lowered.as_text().count("stablehlo.convolution")
@@ -28,7 +37,33 @@ def compile_step(what: str, function: Any, arguments: tuple[Any, ...], say: Say)
         f"compiling {what}: {convolutions} convolutions, about {seconds} s on two CPU cores;"
         " a second start reads it from the compilation cache"
     )
-    return lowered.compile(compiler_options())
+    compiled = lowered.compile(compiler_options())
+    _check_memory(what, compiled, say)
+    return compiled
+
+
+def device_bytes() -> int:
+    """Memory of the device in bytes; 0 where it does not say."""
+    device = jax.devices()[0]
+    if device.platform == "cpu":
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
+    return int((device.memory_stats() or {}).get("bytes_limit", 0))
+
+
+def _check_memory(what: str, compiled: Any, say: Say) -> None:
+    """Say what the program takes, data set and state included, and refuse what cannot fit."""
+    memory = compiled.memory_analysis()
+    held = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
+    need, there = held + memory.temp_size_in_bytes, device_bytes()
+    knobs = "a smaller batch or patch, --compute.remat cell and --compute.precision bfloat16 lower it"
+    if there and need > there:
+        raise MemoryNeedError(f"{what} need {_gib(need)} of memory, and the device has {_gib(there)}; {knobs}")
+    told = f"{what}: {_gib(need)} of memory, {_gib(memory.temp_size_in_bytes)} of it features and gradients"
+    say(f"{told}; {knobs}" if there and need > there / 2 else told)
+
+
+def _gib(count: int) -> str:
+    return f"{count / 2**30:.2f} GiB"
 
 
 def compiler_options() -> dict[str, str]:

@@ -1,0 +1,69 @@
+"""One compilation a phase, and what is said of the memory that a program takes."""
+
+import dataclasses
+import re
+
+import jax
+import jax.monitoring
+import jax.numpy as jnp
+import pytest
+
+from hinas_jax import cli, compiling
+from hinas_jax.compiling import MemoryNeedError, compile_step
+from hinas_jax.runs import RunFolder
+from hinas_jax.searching import search
+
+
+def test_a_search_compiles_nothing_after_the_first_epoch_of_each_phase(
+    tiny_config, tmp_path, monkeypatch, quick_compiling
+):
+    """Epoch 1 begins the warm-up, epoch 2 the alternation and the evaluation on V; 3 to 5 only run."""
+    del quick_compiling
+    compiled = {}
+    epoch = 1
+    append = RunFolder.append_metrics
+
+    def count(name, seconds, **_):
+        if name == "/jax/core/compile/backend_compile_duration":
+            compiled[epoch] = compiled.get(epoch, 0) + 1
+
+    def append_and_turn(folder, row):
+        nonlocal epoch
+        append(folder, row)
+        epoch = row["epoch"] + 1
+
+    monkeypatch.setattr(RunFolder, "append_metrics", append_and_turn)
+    jax.monitoring.register_event_duration_secs_listener(count)
+    try:
+        search(dataclasses.replace(tiny_config, seed=11), tmp_path, say=lambda _: None)
+    finally:
+        epoch = 0  # JAX cannot take a listener back
+    assert compiled.keys() == {1, 2}
+    jax.jit(lambda x: x + 11.5)(jnp.ones(3))
+    assert 0 in compiled  # it still counts, so it would have counted
+
+
+def test_the_memory_of_a_program_is_told():
+    said = []
+    x = jnp.ones((512, 1024))  # 2 MiB
+    compile_step("the steps", jax.jit(lambda x: (x @ x.T).sum()), (x,), said.append)
+    assert re.fullmatch(r"the steps: 0\.00 GiB of memory, 0\.00 GiB of it features and gradients", said[-1])
+
+
+def test_a_program_that_cannot_fit_is_refused_with_what_would_help(monkeypatch):
+    monkeypatch.setattr(compiling, "device_bytes", lambda: 2**20)
+    with pytest.raises(MemoryNeedError, match=r"need 0\.00 GiB .* the device has 0\.00 GiB; a smaller batch") as caught:
+        compile_step("the steps", jax.jit(lambda x: x + 1), (jnp.ones((512, 1024)),), lambda _: None)
+    assert "\n" not in str(caught.value)
+    assert MemoryNeedError in cli.MISTAKES
+
+
+def test_a_program_that_takes_most_of_the_memory_is_told_what_would_help(monkeypatch):
+    monkeypatch.setattr(compiling, "device_bytes", lambda: 6 * 2**20)
+    said = []
+    compile_step("the steps", jax.jit(lambda x: x + 1), (jnp.ones((512, 1024)),), said.append)
+    assert "--compute.remat cell" in said[-1]
+
+
+def test_this_machine_says_how_much_memory_it_has():
+    assert compiling.device_bytes() > 2**28
