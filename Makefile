@@ -6,13 +6,18 @@ VENV := .venv
 VERSION := -c 'import sys; print("3.%d" % sys.version_info[1])' 2>/dev/null
 INSTALLED := $(VENV)/.installed-$(shell $(PYTHON) $(VERSION))
 
-.PHONY: demo test lint lock clean
+.PHONY: demo test bench lint lock clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/hinas demo --workdir runs/demo
 
 test: $(INSTALLED) lint
 	JAX_PLATFORMS=cpu $(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile
+
+# with PyTorch beside us where it is installed: $(VENV)/bin/pip install torch
+bench: $(INSTALLED)
+	$(VENV)/bin/python benchmarks/bench.py --out runs/bench/bench.json
+	$(VENV)/bin/python benchmarks/tables.py runs/bench/bench.json
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .
