@@ -186,6 +186,7 @@ def search(config: Config, workdir: Path, *, restart: bool = False, say: Say = p
     Raises:
         ConfigError: ``workdir`` holds another run, or the search diverged.
         PictureError: the pictures cannot be used.
+        MemoryNeedError: a step needs more memory than the device has.
     """
     started = time.monotonic()
     pictures = load_pictures(config.data.root, "train", config.task.channels, config.data.exclude)

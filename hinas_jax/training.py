@@ -135,6 +135,7 @@ def train(
     Raises:
         ConfigError: ``workdir`` holds another run, or the architecture is of another task than the config.
         PictureError: the pictures cannot be used.
+        MemoryNeedError: a step needs more memory than the device has.
     """
     started = time.monotonic()
     _check_task(config, architecture)

@@ -52,7 +52,9 @@ def quick_compiling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     unoptimised = {"xla_backend_optimization_level": 0}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            jax.stages.Lowered, "compile", lambda lowered, options: compile_well(lowered, options | unoptimised)
+            jax.stages.Lowered,
+            "compile",
+            lambda lowered, options=None: compile_well(lowered, (options or {}) | unoptimised),
         )
         yield home
     for name, value in before.items():
