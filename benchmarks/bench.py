@@ -74,6 +74,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/bench/bench.json"))
     parser.add_argument("--quick", action="store_true", help="a small supernet and small pictures")
     parser.add_argument("--only", nargs="+", choices=list(TABLES), default=list(TABLES))
+    parser.add_argument("--variants", nargs="+", help="of the table supernet, these only")
     parser.add_argument("--rounds", type=int, default=5, help="how often every variant is timed")
     options = parser.parse_args()
     options.out.parent.mkdir(parents=True, exist_ok=True)
@@ -85,7 +86,8 @@ def main() -> None:
     }
     print(f"ceiling: {document['ceiling']}")
     for name in options.only:
-        for row in TABLES[name](quick=options.quick, rounds=options.rounds):
+        asked = {"variants": options.variants} if name == "supernet" else {}
+        for row in TABLES[name](quick=options.quick, rounds=options.rounds, **asked):
             document["rows"].append({"table": name, **dataclasses.asdict(row)})
             options.out.write_text(json.dumps(document["rows"], indent=1) + "\n")
             options.out.with_name("machine.json").write_text(
@@ -203,10 +205,10 @@ def running(compiled: Any, searcher: Searcher, batch: int, patch: int) -> Step:
     return step
 
 
-def supernet(*, quick: bool, rounds: int) -> Iterator[Row]:
+def supernet(*, quick: bool, rounds: int, variants: list[str] | None) -> Iterator[Row]:
     """Both steps of the full denoising supernet, by variant."""
     space, batch, patch = (SMALL, 4, 32) if quick else (PAPER, 8, 64)
-    variants: dict[str, dict[str, Any]] = {
+    known: dict[str, dict[str, Any]] = {
         "plain": {"plain": True, "options": {}},
         "stacked": {},
         "stacked+remat-cell": {"remat": "cell"},
@@ -215,11 +217,14 @@ def supernet(*, quick: bool, rounds: int) -> Iterator[Row]:
     }
     for phase in ("weight", "arch"):
         rows = []
-        for variant, how in variants.items():
+        for variant, how in known.items():
+            if variants and variant not in variants:
+                continue
             row, compiled, searcher = compiled_step(variant, phase, space, batch, patch, **how)
             rows.append((row, running(compiled, searcher, batch, patch)))
         if TORCH:
-            rows += torch_steps(phase, space, batch, patch)
+            peers = torch_steps(phase, space, batch, patch)
+            rows += [(row, step) for row, step in peers if not variants or row.variant in variants]
         yield from in_turn(rows, rounds)
 
 
