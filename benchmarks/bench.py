@@ -4,6 +4,9 @@ Command:  make bench                          (all of it; on 2 CPU cores about a
           python benchmarks/bench.py --out runs/bench/bench.json --quick   (a small supernet, minutes)
           python benchmarks/bench.py --out runs/bench/bench.json --only supernet|inference|growth|memory
 
+On a machine of 24 GB the plain form of the full supernet does not fit beside the others: leave it out there with
+--variants stacked stacked+remat-cell torch-eager torch-eager-channels-last.
+
 Variants of one table are compiled first and then timed in turn, round after round, in this one process, so that what
 else the machine does falls on all of them alike: trust ratios. PyTorch's rows are left out where it is not installed.
 """

@@ -9,7 +9,7 @@ in the supernet.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,10 +17,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from hinas_jax.architecture import Architecture, CellArchitecture
-from hinas_jax.space.operations import CONVOLUTIONS, compose, convolve, leaky_relu
+from hinas_jax.space.operations import BATCH_NORM_EPSILON, CONVOLUTIONS, compose, convolve, leaky_relu
 from hinas_jax.space.parts import pixel_shuffle
-
-EPSILON: Final = 1e-5  #: of flax's batch normalisation
 
 Tree = Mapping[str, Any]
 Weights = dict[str, Any]
@@ -103,7 +101,7 @@ def _route(architecture: Architecture, source: int, weights: Tree, h: Feature) -
 def _with_norm(kernel: np.ndarray, params: Tree, stats: Tree, norm: str) -> Weights:
     """A convolution and the normalisation after it as one convolution."""
     mean, variance = stats[norm]["mean"].reshape(-1), stats[norm]["var"].reshape(-1)
-    scale = params[norm]["scale"].reshape(-1) / np.sqrt(variance + EPSILON)
+    scale = params[norm]["scale"].reshape(-1) / np.sqrt(variance + BATCH_NORM_EPSILON)
     return {"kernel": kernel * scale, "bias": params[norm]["bias"].reshape(-1) - mean * scale}
 
 

@@ -34,6 +34,7 @@ Precision = Literal["float32", "bfloat16"]
 
 NEGATIVE_SLOPE: Final = 0.2
 BATCH_NORM_MOMENTUM: Final = 0.9
+BATCH_NORM_EPSILON: Final = 1e-5
 DIMENSIONS: Final = ("NHWC", "HWIO", "NHWC")
 
 
@@ -77,6 +78,7 @@ def batch_norm(
     norm = nn.BatchNorm(
         use_running_average=not train,
         momentum=BATCH_NORM_MOMENTUM,
+        epsilon=BATCH_NORM_EPSILON,
         axis=axis,  # type: ignore[arg-type]  # several axes are documented
         use_bias=affine,
         use_scale=affine,
