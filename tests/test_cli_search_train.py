@@ -13,7 +13,7 @@ from PIL import Image
 
 from hinas_jax import cli
 from hinas_jax.architecture import Architecture, CellArchitecture, Edge
-from hinas_jax.config import Config, SearchConfig, config_names
+from hinas_jax.config import Config, SearchConfig, config_names, load_config
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = ("search", "train")
@@ -108,13 +108,13 @@ def test_every_field_of_the_config_can_be_replaced_on_the_command_line(capsys, m
         say("said")
         return SMALLEST
 
-    monkeypatch.setattr(cli, "search", record)
+    monkeypatch.setattr("hinas_jax.cli.search.search", record)
     words = ["--seed", "5", "--task.sigmas", "10", "20", "--search.batch_size", "3", "--search.patch", "20"]
     code, _, err = run(capsys, "search", "debug", "--workdir", tmp_path, "--restart", *words)
     assert (code, err) == (0, ["said"])
     ((config, workdir, restart),) = calls
     assert (config.seed, config.task.sigmas, config.search.batch_size, config.search.patch) == (5, (10, 20), 3, 20)
-    assert config.search.epochs == cli.load_config("debug").search.epochs
+    assert config.search.epochs == load_config("debug").search.epochs
     assert (workdir, restart) == (tmp_path, True)
 
 
@@ -270,7 +270,7 @@ def test_a_defect_of_ours_is_not_told_as_a_mistake(capsys, monkeypatch, tmp_path
     def fail(*_, **__):
         raise RuntimeError("a defect")
 
-    monkeypatch.setattr(cli, "search", fail)
+    monkeypatch.setattr("hinas_jax.cli.search.search", fail)
     with pytest.raises(RuntimeError, match="a defect"):
         run(capsys, "search", "debug", "--workdir", tmp_path)
 
@@ -279,8 +279,8 @@ def test_an_interruption_says_how_to_go_on(capsys, monkeypatch, tmp_path):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "search", interrupt)
-    monkeypatch.setattr(cli, "run_demo", interrupt)
+    monkeypatch.setattr("hinas_jax.cli.search.search", interrupt)
+    monkeypatch.setattr("hinas_jax.cli.demo.run_demo", interrupt)
     for words, told in (
         (["search", "debug", "--workdir", tmp_path], "the same command goes on from the last checkpoint"),
         (["search", "debug", "--workdir", tmp_path, "--restart"], "the same command without --restart goes on"),

@@ -1,0 +1,21 @@
+"""What counts as the caller's mistake: told in one line, with exit code 2 and no traceback."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hinas_jax.architecture import ArchitectureError
+from hinas_jax.compiling import MemoryNeedError
+from hinas_jax.config import ConfigError
+from hinas_jax.data.pictures import PictureError
+from hinas_jax.evaluation import EvaluationError
+from hinas_jax.modelfile import ModelError
+
+
+class UsageError(ValueError):
+    """The arguments are wrong. The message is one line for people."""
+
+
+MISTAKES: Final = (
+    ArchitectureError, ConfigError, EvaluationError, MemoryNeedError, ModelError, PictureError, UsageError,
+)  # fmt: skip

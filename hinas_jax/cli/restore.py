@@ -1,0 +1,41 @@
+"""The command `restore`."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from hinas_jax import restoring
+from hinas_jax.cli.arguments import parse, say
+from hinas_jax.cli.mistakes import MISTAKES, UsageError
+from hinas_jax.data.pictures import PictureError
+
+
+@dataclasses.dataclass(frozen=True)
+class Restore:
+    """Restore pictures with a model."""
+
+    model: Annotated[Path, tyro.conf.Positional]
+    """A model file."""
+    inputs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Pictures, or folders of pictures."""
+    output: Path
+    """Folder for the restored pictures, under their own names."""
+    tile: int = restoring.TILE
+    """Side of the tiles that larger pictures are cut into, in pixels: less takes less memory."""
+
+
+def run(words: list[str]) -> None:
+    """Run the command with these arguments."""
+    options = parse(Restore, words, "restore")
+    try:
+        failures = restoring.restore_files(options.model, options.inputs, options.output, tile=options.tile, say=say)
+    except MISTAKES:
+        raise
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    if failures:
+        raise PictureError(f"{failures} of the pictures could not be restored (see above)")

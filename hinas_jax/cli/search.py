@@ -1,0 +1,34 @@
+"""The command `search`."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from hinas_jax.cli.arguments import parse, say, tell
+from hinas_jax.config import Config
+from hinas_jax.searching import search
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """Search an architecture. Every field of the config can be replaced."""
+
+    workdir: Path
+    """The run's folder. The same command again goes on with an interrupted run."""
+    config: Annotated[Config, tyro.conf.arg(name="")]
+    restart: bool = False
+    """Begin anew in a folder that holds a run."""
+
+
+def run(words: list[str]) -> None:
+    """Run the command with these arguments."""
+    options = parse(Search, words, "search", takes_config=True)
+    architecture = search(options.config, options.workdir, restart=options.restart, say=say)
+    tell(
+        f"{options.workdir / 'architecture.json'}:"
+        f" levels {list(architecture.levels)}, {architecture.parameters():,} parameters"
+    )
