@@ -137,10 +137,18 @@ class SearchConfig:
     """alpha and beta: Adam's learning rate."""
     arch_weight_decay: float = 1e-3
     """alpha and beta: weight decay, added to the gradient."""
+    early_stop: Literal["none", "rank-stable", "skip-count"] = "none"
+    """When to end before the last epoch (docs/search_options.md): never, as in the paper; once the ranking of alpha has
+    not changed for stable_epochs epochs; or once a cell has skip_limit skip connections."""
+    stable_epochs: int = 10
+    """Epochs that early_stop=rank-stable waits."""
+    skip_limit: int = 2
+    """Skip connections in one cell at which early_stop=skip-count ends the search."""
 
     def __post_init__(self) -> None:
         _require_forms(self, "search.")
         _require_counts(self, "search", "epochs", "batch_size", "patch", "crops_per_picture")
+        _require_counts(self, "search", "stable_epochs", "skip_limit")
         _require_rates(self, "search", "learning_rate", "final_learning_rate", "arch_learning_rate")
         ok = self.final_learning_rate <= self.learning_rate
         _require(
@@ -158,6 +166,20 @@ class SearchConfig:
     def evaluated(self, epoch: int) -> bool:
         """Whether V is evaluated after ``epoch`` (counted from 1)."""
         return epoch > round(self.evaluate_after * self.epochs, 6) or epoch == self.epochs
+
+
+@dataclasses.dataclass(frozen=True)
+class DecodeConfig:
+    """How an architecture is read off alpha and beta."""
+
+    max_skips: int | None = None
+    """Skip connections that a cell keeps at most: the strongest ones; other edges or operations take the place of the
+    rest. 0: none. None: any number, as in the paper."""
+
+    def __post_init__(self) -> None:
+        _require_forms(self, "decode.")
+        ok = self.max_skips is None or self.max_skips >= 0
+        _require(ok, f"decode.max_skips must be 0 or more, or None for any number, not {self.max_skips}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,6 +227,7 @@ class Config:
     space: SearchSpace = dataclasses.field(default_factory=SearchSpace)
     loss: LossConfig = dataclasses.field(default_factory=LossConfig)
     search: SearchConfig = dataclasses.field(default_factory=SearchConfig)
+    decode: DecodeConfig = dataclasses.field(default_factory=DecodeConfig)
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
     compute: ComputeConfig = dataclasses.field(default_factory=ComputeConfig)
 

@@ -26,13 +26,13 @@ from hinas_jax.drawing import draw_architecture
 from hinas_jax.objective import batch_loss, f_net
 from hinas_jax.optimisers import arch_optimiser, weight_optimiser
 from hinas_jax.progress import Progress
+from hinas_jax.report import read_metrics
 from hinas_jax.runs import RunFolder
-from hinas_jax.space.decode import decode
 from hinas_jax.space.initialise import initialise
-from hinas_jax.space.relaxation import entropy, operation_weights, transitions
 from hinas_jax.space.supernet import SuperNet
 from hinas_jax.tasks import Task, crop_side, degrade_crops
 from hinas_jax.validation import Score, Validation
+from hinas_jax.watching import decode_for, describe, early_stop, skips_taking_over
 
 Tree = Any
 
@@ -230,22 +230,23 @@ class _Search:
         else:
             self._write_architecture(self._decode(state))
         spent = self._folder.cut_metrics(int(state.step))
+        rows = read_metrics(self._folder.path / "metrics.jsonl") if done else []
         programs: dict[bool, Any] = {}
         restore: Any = None
         with Progress("search", config.epochs * self._steps, done * self._steps, self._say) as progress:
             for epoch in range(done + 1, config.epochs + 1):
+                if why := early_stop(rows, config):
+                    progress.say(f"the search ends after epoch {epoch - 1} of {config.epochs}: {why}")
+                    break
                 alternate = epoch > config.warmup_epochs
                 epoch_key = jax.random.fold_in(key, epoch)
                 if alternate not in programs:
                     programs[alternate] = self._compile(state, epoch_key, alternate, progress)
                 progress.show(epoch=epoch)
                 state, losses = self._epoch(programs[alternate], state, epoch_key, progress)
-                row = {"phase": "alternate" if alternate else "warmup", "loss": losses[0]}
-                if alternate:
-                    row["arch_loss"] = losses[1]
                 architecture = self._decode(state)
-                row |= describe(state, architecture, self._config)
-                if config.evaluated(epoch):
+                row = self._row(state, epoch, losses, architecture)
+                if config.evaluated(epoch) or early_stop([*rows, row], config):
                     variables = {"params": state.params, "arch": state.arch, "batch_stats": state.batch_stats}
                     restore = restore or self._validation.compile(self._searcher.restore, variables, progress.say)
                     score = self._validation.score(restore, variables)
@@ -253,8 +254,11 @@ class _Search:
                     state = self._keep_best(state, variables, best, epoch, score, architecture)
                 elif int(state.best_epoch) == 0:
                     self._write_architecture(architecture)
-                seconds = round(spent + time.monotonic() - started, 2)
-                self._folder.append_metrics({"step": int(state.step), "epoch": epoch, "seconds": seconds} | row)
+                row["seconds"] = round(spent + time.monotonic() - started, 2)
+                self._folder.append_metrics(row)
+                if warning := skips_taking_over(rows, row, self._config):
+                    progress.say(warning)
+                rows.append(row)
                 latest.save(epoch, state)
                 progress.report(**{name: row[name] for name in ("loss", "psnr", "ssim", "skip_count") if name in row})
         latest.close()
@@ -265,6 +269,14 @@ class _Search:
                 f" lower search.learning_rate ({config.learning_rate:g}) or search.gradient_clip, and give --restart"
             )
         return spent + time.monotonic() - started
+
+    def _row(
+        self, state: SearchState, epoch: int, losses: tuple[float, float], architecture: Architecture
+    ) -> dict[str, Any]:
+        alternate = epoch > self._config.search.warmup_epochs
+        row: dict[str, Any] = {"step": int(state.step), "epoch": epoch, "phase": "alternate" if alternate else "warmup"}
+        row |= {"loss": losses[0], "arch_loss": losses[1]} if alternate else {"loss": losses[0]}
+        return row | describe(state.arch, architecture, self._config)
 
     def _epoch(
         self, program: Any, state: SearchState, key: PRNGKeyArray, progress: Progress
@@ -340,22 +352,3 @@ def make_searcher(config: Config, steps_per_epoch: int) -> Searcher:
         weights=weight_optimiser(config.search, config.search.epochs * steps_per_epoch),
         architecture=arch_optimiser(config.search),
     )
-
-
-def decode_for(arch: Tree, config: Config) -> Architecture:
-    """The architecture that alpha and beta describe now."""
-    task = config.task
-    return decode(arch, config.space, task=task.name, channels=task.channels, scale=task.scale, residual=task.residual)
-
-
-def describe(state: SearchState, architecture: Architecture, config: Config) -> dict[str, Any]:
-    """What metrics.jsonl says of alpha and beta: entropies in nats (means over rows), skips, and the decoded path."""
-    alpha = operation_weights(state.arch["alpha"])
-    beta = entropy(transitions(state.arch["beta"], config.space))
-    return {
-        "alpha_entropy": float(entropy(alpha).mean()),
-        "beta_entropy": float(beta.sum() / jnp.maximum((beta > 0).sum(), 1)),
-        "skip_count": sum(cell.operations().count("skip") for cell in architecture.cells),
-        "levels": list(architecture.levels),
-        "parameters": architecture.parameters(),
-    }

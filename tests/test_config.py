@@ -56,6 +56,10 @@ WRONG = {
     "search.gradient_clip": [-0.1],
     "search.arch_learning_rate": [0.0],
     "search.arch_weight_decay": [-1e-9],
+    "search.early_stop": ["never", None, True],
+    "search.stable_epochs": [0, 1.5],
+    "search.skip_limit": [0, True],
+    "decode.max_skips": [-1, 1.5, True, "2"],
     "train.steps": [0, 1.5],
     "train.batch_size": [0],
     "train.patch": [10],
@@ -167,7 +171,9 @@ def _all_different():
         | {"end_width": 1, "layerwise": False, "cell_sharing": False},
         "loss": {"ssim_weight": 0, "pixel_loss": "l1"},
         "search": dict.fromkeys((f.name for f in dataclasses.fields(SearchConfig)), 0.25)
-        | {"epochs": 1, "batch_size": 1, "patch": 11, "crops_per_picture": 2},
+        | {"epochs": 1, "batch_size": 1, "patch": 11, "crops_per_picture": 2}
+        | {"early_stop": "skip-count", "stable_epochs": 1, "skip_limit": 1},
+        "decode": {"max_skips": 0},
         "train": {"steps": 1, "batch_size": 1, "patch": 11, "recipe": "modern", "learning_rate": 1}
         | {"width_scale": 1, "warm_start": "x", "validate_every": 1, "gradient_clip": 2},
         "compute": {"precision": "bfloat16", "remat": "cell"},

@@ -11,7 +11,7 @@ from tiny import KEPT, architecture_in, one_hot, paths, random_cell
 
 from hinas_jax.architecture import OPERATIONS, Edge
 from hinas_jax.space.decode import decode, decode_cell, viterbi
-from hinas_jax.space.search_space import SearchSpace
+from hinas_jax.space.search_space import SearchSpace, edge_index
 
 quick = settings(deadline=None, max_examples=60)
 DENOISE = {"task": "denoise", "channels": 1, "scale": 1}
@@ -54,6 +54,47 @@ def test_decode_cell_equals_brute_force(data, nodes):
     starts = [0, 2, 5]
     for node, start in enumerate(starts[:nodes]):
         assert cell.nodes[node] == best_inputs(weights[start : start + node + 2])
+
+
+@quick
+@given(st.data(), st.integers(1, 3), st.integers(0, 6))
+def test_with_a_limit_the_strongest_skips_stay_and_the_next_best_take_the_place_of_the_others(data, nodes, limit):
+    edges = nodes * (nodes + 3) // 2
+    weights = data.draw(arrays(np.float32, (edges, len(OPERATIONS)), elements=st.floats(0, 1, width=32)))
+    skip = OPERATIONS.index("skip")
+    weights[:, skip] *= data.draw(st.sampled_from([1, 4]))  # often there are many
+    kept = [edge_index(node, e.source) for node, e in skips_of(decode_cell(weights, nodes))]
+    allowed = sorted(kept, key=lambda edge: (-weights[edge, skip], edge))[:limit]
+    cell = decode_cell(weights, nodes, limit)
+    assert len(skips_of(cell)) == min(limit, len(kept))
+    assert {edge_index(node, e.source) for node, e in skips_of(cell)} == set(allowed)
+    if len(kept) > limit:
+        weights[[edge for edge in range(edges) if edge not in allowed], skip] = -1
+    for node in range(nodes):
+        first = edge_index(node, 0)
+        assert cell.nodes[node] == best_inputs(weights[first : first + node + 2])
+
+
+def skips_of(cell):
+    return [(node, e) for node, kept in enumerate(cell.nodes) for e in kept if e.operation == "skip"]
+
+
+def test_no_limit_and_a_limit_that_is_not_reached_are_the_papers_rule():
+    weights = np.random.default_rng(0).random((9, 7), np.float32)
+    weights[::2, 5] = 2
+    count = len(skips_of(decode_cell(weights, 3)))
+    assert count == 5
+    assert decode_cell(weights, 3, None) == decode_cell(weights, 3, count) == decode_cell(weights, 3)
+
+
+@pytest.mark.parametrize("limit", [0, 1, None])
+def test_the_limit_holds_in_every_cell_of_an_architecture(limit):
+    space = SearchSpace(layers=2, nodes=2, width_factors=(1, 2))
+    alpha = np.zeros((2, space.edges, len(OPERATIONS)), np.float32)
+    alpha[..., 5] = np.arange(1, 6)  # every kept edge is a skip
+    arch = {"alpha": alpha, "beta": np.zeros((2, 2, 3), np.float32)}
+    cells = decode(arch, space, **DENOISE, max_skips=limit).cells
+    assert [len(skips_of(cell)) for cell in cells] == [4 if limit is None else limit] * 2
 
 
 probabilities_of = st.tuples(st.integers(1, 4), st.integers(1, 4)).map(lambda shape: (*shape, 3))

@@ -18,8 +18,9 @@ from hinas_jax.data.pictures import PictureError
 from hinas_jax.data.sources import load_pictures, split
 from hinas_jax.losses import restoration_loss
 from hinas_jax.runs import RunFolder
-from hinas_jax.searching import decode_for, make_searcher, search
+from hinas_jax.searching import make_searcher, search
 from hinas_jax.validation import Score, Validation
+from hinas_jax.watching import compact, decode_for
 
 STEPS = 3  # an epoch of the config `tiny_config`
 EPOCHS = 5
@@ -160,7 +161,7 @@ def test_the_metrics_tell_every_epoch_in_the_papers_words(searched):
     assert [row["epoch"] for row in metrics] == list(range(1, EPOCHS + 1))
     assert [row["step"] for row in metrics] == [STEPS * epoch for epoch in range(1, EPOCHS + 1)]
     assert [row["phase"] for row in metrics] == ["warmup"] + ["alternate"] * 4
-    always = {"loss", "skip_count", "alpha_entropy", "beta_entropy", "levels", "parameters"}
+    always = {"loss", "skip_count", "alpha_entropy", "beta_entropy", "levels", "parameters", "architecture"}
     assert all(always <= row.keys() for row in metrics)
     assert [{"psnr", "ssim"} <= row.keys() for row in metrics] == [False] + [True] * 4
     assert ["arch_loss" in row for row in metrics] == [False] + [True] * 4
@@ -285,6 +286,44 @@ def test_before_the_first_evaluation_the_architecture_file_is_valid(
     with pytest.raises(KeyboardInterrupt):
         search(dataclasses.replace(tiny_config, seed=4), tmp_path, restart=True, say=quiet)
     assert Architecture.load(tmp_path / "architecture.json").cells
+
+
+# --- stopping early
+
+
+@pytest.fixture(scope="module")
+def stopped(tiny_config, tmp_path_factory, quick_compiling):
+    """A search that ends with the first skip connection, which epoch 2 brings; by itself it evaluates epoch 5 only."""
+    del quick_compiling
+    options = dataclasses.replace(tiny_config.search, early_stop="skip-count", skip_limit=1, evaluate_after=0.9)
+    config, workdir, said = dataclasses.replace(tiny_config, search=options), tmp_path_factory.mktemp("stopped"), []
+    search(config, workdir, say=said.append)
+    return config, workdir, said
+
+
+def test_a_search_that_stops_early_is_as_the_full_one_until_there(stopped, searched):
+    _, workdir, said = stopped
+    assert without_seconds(workdir) == without_seconds(searched)[:2]
+    assert [line for line in said if "ends" in line] == [
+        "the search ends after epoch 2 of 5: a cell has 1 skip connections (search.skip_limit 1)"
+    ]
+    assert sum(line.startswith("warning: skip connections take over") for line in said) == 1
+
+
+def test_the_epoch_that_ends_a_search_is_evaluated_and_kept(stopped):
+    _, workdir, _ = stopped
+    last = rows(workdir)[-1]
+    architecture = Architecture.load(workdir / "architecture.json")
+    assert last["psnr"] > 0
+    assert last["architecture"] == [compact(cell) for cell in architecture.cells] == ["0 sep3 + 1 skip"]
+
+
+def test_a_search_that_stopped_early_does_not_go_on(stopped, monkeypatch):
+    config, workdir, _ = stopped
+    before = (workdir / "metrics.jsonl").read_bytes()
+    monkeypatch.setattr(searching, "compile_step", None)  # calling it would fail
+    search(config, workdir, say=quiet)
+    assert (workdir / "metrics.jsonl").read_bytes() == before
 
 
 # --- interruption

@@ -12,6 +12,7 @@ from hinas_jax.space.relaxation import operation_weights, transitions
 from hinas_jax.space.search_space import MOVES, SearchSpace, edge_index
 
 INPUTS_PER_NODE = 2
+_SKIP = OPERATIONS.index("skip")
 _CHOICES = [k for k, name in enumerate(OPERATIONS) if name != "none"]
 
 
@@ -23,6 +24,7 @@ def decode(
     channels: int,
     scale: int,
     residual: bool = True,
+    max_skips: int | None = None,
 ) -> Architecture:
     """Read the architecture off the collection ``arch`` of a supernet.
 
@@ -33,11 +35,12 @@ def decode(
         channels: channels of a picture.
         scale: factor of the super-resolution, 1 for denoising.
         residual: whether the network learns the residual.
+        max_skips: how many skip connections a cell keeps at most; None: any, as in the paper.
     """
     weights = np.asarray(operation_weights(arch["alpha"]))
-    cells = [decode_cell(weights[layer if space.layerwise else 0], space.nodes) for layer in range(space.layers)]
+    rows = [weights[layer if space.layerwise else 0] for layer in range(space.layers)]
     return Architecture(
-        cells=tuple(cells),
+        cells=tuple(decode_cell(weights_of, space.nodes, max_skips) for weights_of in rows),
         levels=viterbi(np.asarray(transitions(arch["beta"], space))),
         base_width=space.base_width,
         width_factors=space.width_factors,
@@ -50,11 +53,26 @@ def decode(
     )
 
 
-def decode_cell(weights: Float[np.ndarray, "edge operation"], nodes: int) -> CellArchitecture:
+def decode_cell(
+    weights: Float[np.ndarray, "edge operation"], nodes: int, max_skips: int | None = None
+) -> CellArchitecture:
     """Keep the two strongest inputs of each node, each with its strongest operation other than none.
 
     An input is as strong as its strongest operation. Ties fall to the first input and the first operation.
+
+    If more than ``max_skips`` skip connections are kept, the strongest of them stay (ties: the first); on all other
+    edges of the cell skip counts as impossible, and the nodes are decoded again by the same rule.
     """
+    cell = _strongest(weights, nodes)
+    kept = [edge_index(node, e.source) for node, edges in enumerate(cell.nodes) for e in edges if e.operation == "skip"]
+    if max_skips is None or len(kept) <= max_skips:
+        return cell
+    staying = sorted(kept, key=lambda edge: -weights[edge, _SKIP])[:max_skips]
+    allowed = np.isin(np.arange(len(weights)), staying)
+    return _strongest(np.where(allowed[:, None] | (np.arange(len(OPERATIONS)) != _SKIP), weights, -np.inf), nodes)
+
+
+def _strongest(weights: Float[np.ndarray, "edge operation"], nodes: int) -> CellArchitecture:
     cell = []
     for node in range(nodes):
         rows = weights[edge_index(node, 0) : edge_index(node, 0) + node + 2][:, _CHOICES]
