@@ -8,24 +8,30 @@ is the whole picture's, and memory does not grow with the picture.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from hinas_jax.compiling import Say
 from hinas_jax.data.bicubic import upsample
-from hinas_jax.data.pictures import WRITABLE_SUFFIXES, Picture, PictureError, find_pictures, load, save
-from hinas_jax.inference import ready
+from hinas_jax.data.finding import find_pictures
+from hinas_jax.data.names import printable
+from hinas_jax.data.pictures import Picture, PictureError, load
+from hinas_jax.data.saving import path_that_holds, save
+from hinas_jax.inference import Run, ready
 from hinas_jax.modelfile import Model
 from hinas_jax.space.network import receptive_radius
-from hinas_jax.tiling import cut_tiles, join_tiles
+from hinas_jax.tiling import each_tile, join_tiles
 
 TILE: Final = 512
 BICUBIC_RADIUS: Final = 2
+MOST_RESULT_PIXELS: Final = 2**29  #: of a restored picture; 6 GiB of them while RGB is restored
 
 
 class Restorer:
@@ -43,87 +49,145 @@ class Restorer:
         radius = max(receptive_radius(model.architecture), BICUBIC_RADIUS)
         self._tile, self._overlap = max(tile, 3 * radius), 2 * radius
         self._run = ready(model)
+        self._enlarge = jax.jit(functools.partial(upsample, scale=model.architecture.scale))
+        self.scale = model.architecture.scale  #: the result's side over the picture's
 
     def __call__(self, pixels: Float[np.ndarray, "height width channel"]) -> Float[np.ndarray, "high wide channel"]:
         """Restore a picture of 1 or 3 channels with values in [0, 1]; the result is clipped to [0, 1]."""
         wanted, given = self._architecture.channels, pixels.shape[-1]
         if wanted == given:
-            restored = self._tiled(pixels)
+            restored = self._tiled(self._run, pixels)
         elif wanted == 1:
-            restored = np.concatenate([self._tiled(pixels[..., c : c + 1]) for c in range(given)], axis=-1)
+            restored = np.concatenate([self._tiled(self._run, pixels[..., c : c + 1]) for c in range(given)], axis=-1)
         else:
-            restored = self._tiled(pixels.repeat(3, axis=-1)).mean(axis=-1, keepdims=True)
-        clipped: Float[np.ndarray, "high wide channel"] = np.clip(restored, 0, 1)
+            restored = self._tiled(self._run, pixels.repeat(3, axis=-1)).mean(axis=-1, keepdims=True)
+        clipped: Float[np.ndarray, "high wide channel"] = np.clip(restored, 0, 1, out=restored)
         return clipped
 
     def picture(self, picture: Picture) -> Picture:
         """Restore a picture with what belongs to it: alpha (enlarged with it), bit depth, profile."""
-        scale, alpha = self._architecture.scale, picture.alpha
-        if alpha is not None and scale > 1:
-            alpha = np.clip(np.asarray(upsample(jnp.asarray(alpha)[..., None], scale))[..., 0], 0, 1)
+        alpha = picture.alpha
+        if alpha is not None and self.scale > 1:
+            enlarged = self._tiled(self._enlarge, alpha[..., None])
+            alpha = np.clip(enlarged[..., 0], 0, 1)
         return dataclasses.replace(picture, pixels=self(picture.pixels), alpha=alpha)
 
-    def _tiled(self, pixels: Float[np.ndarray, "height width channel"]) -> Float[np.ndarray, "high wide channel"]:
+    def _tiled(self, run: Run, pixels: Float[np.ndarray, "height width channel"]) -> Float[np.ndarray, "..."]:
+        """Tile by tile: only one of them is on the device at a time."""
         height, width = pixels.shape[:2]
-        tiles = cut_tiles(pixels.astype(np.float32), self._tile, self._overlap)
-        restored = np.concatenate([np.asarray(self._run(jnp.asarray(tile[None]))) for tile in tiles])
+        tiles = each_tile(pixels, self._tile, self._overlap)
+        restored = (np.asarray(run(jnp.asarray(tile[None], jnp.float32)))[0] for tile in tiles)
         return join_tiles(restored, height, width, self._tile, self._overlap)
 
 
-def restore_files(model: Path, inputs: Sequence[Path], output: Path, *, tile: int = TILE, say: Say = print) -> int:
+def restore_files(
+    model: Path, inputs: Sequence[Path], output: Path, *, tile: int = TILE, keep: bool = False, say: Say = print
+) -> int:
     """Restore files, and folders of files with their inner structure, into the folder ``output``.
+
+    One picture after the other is read, restored and written; what is wrong with one costs it a line, and the others
+    nothing. No result is written outside ``output``, whatever names or links lead there, and none over its source.
 
     Args:
         model: a model file.
-        inputs: pictures, or folders of pictures.
-        output: folder for the results, under the pictures' own names; formats that cannot be written become PNG.
+        inputs: pictures, or folders of pictures; results that lie in such a folder already are no inputs.
+        output: folder for the results, under the pictures' own names and in their formats; PNG where the format
+            cannot be written or cannot hold the result.
         tile: see Restorer.
+        keep: leave alone the results that are there already, instead of writing them anew.
         say: where lines for people go: one for each picture.
 
     Returns:
-        How many pictures could not be restored; each has had its line.
+        How many pictures, or folders, could not be restored; each has had its line.
 
     Raises:
         ModelError: the model file cannot be read.
-        PictureError: an input folder holds no pictures, or ``output`` cannot be made.
+        PictureError: ``output`` cannot be made.
         ValueError: no inputs, or a tile of no pixels.
     """
     if not inputs or tile < 1:
         raise ValueError("name a picture to restore" if not inputs else f"--tile must be 1 or more, not {tile}")
     restorer = Restorer(Model.load(model), tile)
-    failures = 0
-    written: dict[Path, Path] = {}
-    for source, name in _targets(inputs):
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PictureError(f"{output}: cannot be written ({error.strerror}); give another --output") from None
+    errors: list[PictureError] = []
+
+    def refuse(error: PictureError) -> None:
+        errors.append(error)
+        say(str(error))
+
+    results = _Results(restorer, output, keep)
+    targets = _targets(inputs, output, refuse)
+    for number, (source, name) in enumerate(targets, 1):
+        count = f"[{number}/{len(targets)}] " if len(targets) > 1 else ""
         try:
-            target = _writable(output / name)
-            if target.resolve() == source.resolve():
-                raise PictureError(f"{source}: the result would replace it; give another --output")
-            if target in written:
-                raise PictureError(f"{source}: its result would replace that of {written[target]}; rename one of them")
-            written[target] = source
-            picture = load(source)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            save(restorer.picture(picture), target)
-            height, width = picture.pixels.shape[:2]
-            say(f"{source} ({width}x{height}) -> {target}")
+            say(count + printable(results.add(source, name)))
         except PictureError as error:
-            failures += 1
-            say(str(error))
+            refuse(PictureError(f"{count}{error}"))
+    return len(errors)
+
+
+class _Results:
+    """The folder of the results."""
+
+    def __init__(self, restorer: Restorer, output: Path, keep: bool) -> None:
+        self._restorer, self._output, self._keep = restorer, output, keep
+        self._written: dict[Path, Path] = {}
+
+    def add(self, source: Path, name: Path) -> str:
+        """Restore a file and write it under ``name``; returns the line that tells it."""
+        picture = load(source)
+        target = path_that_holds(picture, self._output / name, self._restorer.scale)
+        self._check(source, target)
+        self._written[target] = source
+        if self._keep and target.exists():
+            return f"{source}: {target} is there already"
+        height, width = picture.pixels.shape[:2]
+        if height * width * self._restorer.scale**2 > MOST_RESULT_PIXELS:
+            raise PictureError(f"{source}: the result would have more than {MOST_RESULT_PIXELS:,} pixels; cut it up")
+        restored = self._restorer.picture(picture)
+        if not np.isfinite(restored.pixels).all():
+            raise PictureError(f"{source}: the model gives values that are no numbers; it is damaged, fetch it again")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise PictureError(f"{output}: cannot be written ({error.strerror}); give another --output") from None
-    return failures
+            raise PictureError(f"{target.parent}: cannot be made ({error.strerror}); give another --output") from None
+        save(restored, target)
+        first = ", the first of several pictures in the file" if picture.first_of_several else ""
+        return f"{source} ({width}x{height}{first}) -> {target}"
+
+    def _check(self, source: Path, target: Path) -> None:
+        try:
+            inside = target.parent.resolve().is_relative_to(self._output.resolve())
+            own = target.resolve() == source.resolve()
+        except (OSError, RuntimeError):  # links that lead in circles
+            inside, own = False, False
+        if not inside:
+            raise PictureError(f"{source}: a link at {target.parent} leads out of --output; remove the link")
+        if own:
+            raise PictureError(f"{source}: the result would replace it; give another --output")
+        if target in self._written:
+            raise PictureError(
+                f"{source}: its result would replace that of {self._written[target]}; rename one of them"
+            )
 
 
-def _targets(inputs: Sequence[Path]) -> list[tuple[Path, Path]]:
+def _targets(inputs: Sequence[Path], output: Path, refuse: Callable[[PictureError], None]) -> list[tuple[Path, Path]]:
     """Each picture, and its name in the output folder."""
     targets: list[tuple[Path, Path]] = []
     for given in inputs:
-        if given.is_dir():
-            targets += [(path, path.relative_to(given)) for path in find_pictures(given)]
-        else:
+        if not given.is_dir():
             targets.append((given, Path(given.name)))
+            continue
+        try:
+            found = find_pictures(given, refuse)
+        except PictureError as error:
+            refuse(error)
+            continue
+        results = output.resolve()
+        if given.resolve() in results.parents:  # an earlier run's results are no inputs
+            found = [path for path in found if not path.resolve().is_relative_to(results)]
+        targets += [(path, path.relative_to(given)) for path in found]
     return targets
-
-
-def _writable(path: Path) -> Path:
-    return path if path.suffix.lower().lstrip(".") in WRITABLE_SUFFIXES else path.with_suffix(".png")

@@ -21,7 +21,7 @@ from hinas_jax.checkpoints import Checkpoints
 from hinas_jax.compiling import Say, compile_step, scan_steps, steps_per_call
 from hinas_jax.config import Config, ConfigError, LossConfig
 from hinas_jax.data.patches import PatchSource, epoch_order, sample_crops, to_device
-from hinas_jax.data.sources import PictureSet, check_sizes, load_pictures, split
+from hinas_jax.data.sources import PictureSet, large_enough, load_pictures, split
 from hinas_jax.drawing import draw_architecture
 from hinas_jax.objective import batch_loss, f_net
 from hinas_jax.optimisers import arch_optimiser, weight_optimiser
@@ -189,10 +189,10 @@ def search(config: Config, workdir: Path, *, restart: bool = False, say: Say = p
         MemoryNeedError: a step needs more memory than the device has.
     """
     started = time.monotonic()
-    pictures = load_pictures(config.data.root, "train", config.task.channels, config.data.exclude)
+    pictures = load_pictures(config.data.root, "train", config.task.channels, config.data.exclude, say)
     assert pictures is not None  # only the test role may be absent
     task = config.task.build()
-    check_sizes(pictures, crop_side(task, config.search.patch), "the search")
+    pictures = large_enough(pictures, crop_side(task, config.search.patch), "the search", say)
     parts = split(pictures, config.seed, config.data.validation_fraction)
     digests = {name: part.digest() for name, part in zip("WAV", parts, strict=True)}
     folder = RunFolder(workdir, config, "search", digests, restart=restart)

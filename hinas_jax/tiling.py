@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from jaxtyping import Float, Shaped
@@ -26,13 +27,21 @@ def cut_tiles(
     picture: Shaped[np.ndarray, "height width channel"], tile: int, overlap: int = 0
 ) -> Shaped[np.ndarray, "tiles tile_height tile_width channel"]:
     """All tiles of a picture, row by row; they are smaller than ``tile`` only where the picture is."""
+    return np.stack(list(each_tile(picture, tile, overlap)))
+
+
+def each_tile(
+    picture: Shaped[np.ndarray, "height width channel"], tile: int, overlap: int = 0
+) -> Iterator[Shaped[np.ndarray, "tile_height tile_width channel"]]:
+    """The tiles of ``cut_tiles`` one by one, as views of the picture."""
     height, width = picture.shape[:2]
-    rows, columns = tile_starts(height, tile, overlap), tile_starts(width, tile, overlap)
-    return np.stack([picture[y : y + tile, x : x + tile] for y in rows for x in columns])
+    for y in tile_starts(height, tile, overlap):
+        for x in tile_starts(width, tile, overlap):
+            yield picture[y : y + tile, x : x + tile]
 
 
 def join_tiles(
-    tiles: Float[np.ndarray, "tiles tile_height tile_width channel"],
+    tiles: Iterable[Float[np.ndarray, "tile_height tile_width channel"]],
     height: int,
     width: int,
     tile: int,
@@ -44,19 +53,31 @@ def join_tiles(
     overlap of twice the receptive radius the result equals the whole picture's.
 
     Args:
-        tiles: restored tiles in the order of ``cut_tiles``; they may be larger than ``tile`` by a whole factor.
+        tiles: restored tiles, taken one by one, in the order of ``cut_tiles``; they may be larger than ``tile`` by a
+            whole factor.
         height: of the degraded picture.
         width: of the degraded picture.
         tile: side of the degraded tiles.
         overlap: as given to ``cut_tiles``.
     """
-    scale = tiles.shape[1] // min(tile, height)
-    picture = np.empty((height * scale, width * scale, tiles.shape[-1]), tiles.dtype)
+    first, tiles = _peek(tiles)
+    scale = first.shape[0] // min(tile, height)
+    picture = np.empty((height * scale, width * scale, first.shape[-1]), first.dtype)
     places = [(y, x) for y in _spans(height, tile, overlap) for x in _spans(width, tile, overlap)]
     for restored, ((y, top, bottom), (x, left, right)) in zip(tiles, places, strict=True):
         inside = restored[(top - y) * scale : (bottom - y) * scale, (left - x) * scale : (right - x) * scale]
         picture[top * scale : bottom * scale, left * scale : right * scale] = inside
     return picture
+
+
+def _peek(
+    tiles: Iterable[Float[np.ndarray, "tile_height tile_width channel"]],
+) -> tuple[
+    Float[np.ndarray, "tile_height tile_width channel"], Iterator[Float[np.ndarray, "tile_height tile_width channel"]]
+]:
+    rest = iter(tiles)
+    first = next(rest)
+    return first, itertools.chain([first], rest)
 
 
 def _spans(size: int, tile: int, overlap: int) -> list[tuple[int, int, int]]:

@@ -19,7 +19,7 @@ from hinas_jax.checkpoints import Checkpoints
 from hinas_jax.compiling import Say, compile_step, scan_steps, steps_per_call
 from hinas_jax.config import Config, ConfigError, LossConfig, TrainConfig, load_config
 from hinas_jax.data.patches import PatchSource, sample_crops, to_device
-from hinas_jax.data.sources import check_sizes, load_pictures, split
+from hinas_jax.data.sources import large_enough, load_pictures, split
 from hinas_jax.drawing import draw_architecture
 from hinas_jax.modelfile import Model
 from hinas_jax.objective import batch_loss, f_net
@@ -139,10 +139,10 @@ def train(
     """
     started = time.monotonic()
     _check_task(config, architecture)
-    pictures = load_pictures(config.data.root, "train", config.task.channels, config.data.exclude)
+    pictures = load_pictures(config.data.root, "train", config.task.channels, config.data.exclude, say)
     assert pictures is not None  # only the test role may be absent
     task = config.task.build()
-    check_sizes(pictures, crop_side(task, config.train.patch), "training")
+    pictures = large_enough(pictures, crop_side(task, config.train.patch), "training", say)
     w, a, v = split(pictures, config.seed, config.data.validation_fraction)
     network = architecture.scaled(config.train.width_scale)
     supernet = best_supernet(Path(config.train.warm_start), config, network) if config.train.warm_start else None

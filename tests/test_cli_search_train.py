@@ -227,12 +227,29 @@ def test_pictures_that_cannot_be_used(capsys, tmp_path, pictures, architecture_f
     (tmp_path / "empty").mkdir()
     assert "no pictures here" in told("--data.root", tmp_path / "empty")
     small = told("--data.root", pictures, f"--{command}.patch", "21")
-    assert "0: 24x20 pixels is too small" in small
-    assert "21x21" in small
+    assert "all 3 pictures are too small" in small
+    assert "21x21 pixels: 0 (24x20), " in small
     assert "3 pictures or more" in told("--data.root", pictures, "--data.exclude", "1")
-    (pictures / "3.png").write_bytes(b"no picture")
-    assert str(pictures / "3.png") in told("--data.root", pictures)
+    for i in range(3):
+        (pictures / f"{i}.png").write_bytes(b"no picture")
+    assert f"none of 3 pictures can be used: {pictures / '0.png'}: not a picture" in told("--data.root", pictures)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_cannot_be_used_is_told_and_left_out(capsys, tmp_path, pictures, architecture_file, command):
+    (pictures / "bad.png").write_bytes(b"no picture")
+    Image.new("L", (5, 40)).save(pictures / "narrow.png")
+    more = ["--architecture", architecture_file] if command == "train" else []
+    words = ["--workdir", tmp_path / "run", "--data.root", pictures, "--data.exclude", "1", f"--{command}.patch", "12"]
+    code, _, err = run(capsys, command, "debug", *words, *more)
+    assert code == 2
+    assert len(err) == 3
+    assert err[0].startswith(f"left out 1 of 4 pictures that cannot be used: {pictures}/bad.png: not a picture")
+    assert err[1].startswith("left out 1 of 3 pictures, too small for ")
+    assert err[1].endswith("which takes 12x12 pixels: narrow (5x40)")
+    assert "3 pictures or more" in err[2]
+    assert "not 2" in err[2]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -1,136 +1,23 @@
-"""Every kind of picture file is made on the fly, read, written, and compared pixel by pixel."""
+"""Reading: every kind of picture file is made on the fly, read, and compared pixel by pixel."""
 
-import dataclasses
 import errno
-import io
 import os
-import re
+import struct
+import subprocess
+import tracemalloc
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from picture_files import HEIGHT, MAKER, ORIENTATION, WIDTH, encoded, exif, levels, opened, planes, written
+from PIL import Image
 
+from hinas_jax.data import pictures
 from hinas_jax.data.colour import to_grey
-from hinas_jax.data.pictures import (
-    PICTURE_SUFFIXES,
-    WRITABLE_SUFFIXES,
-    Picture,
-    PictureError,
-    find_pictures,
-    load,
-    read_picture,
-    save,
-)
-
-HEIGHT, WIDTH = 5, 7  # unequal, so that a transposition shows
-ORIENTATION, MAKER = 0x0112, 0x010F
-
-
-def levels(*channels, top=255, dtype=np.uint8, seed=0):
-    return np.random.default_rng(seed).integers(0, top, (HEIGHT, WIDTH, *channels), dtype, endpoint=True)
-
-
-def srgb_profile():
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-
-
-def written(folder: Path, image: Image.Image, name="picture.png", **options) -> Path:
-    path = folder / name
-    image.save(path, **options)
-    return path
-
-
-def exif(orientation: int) -> Image.Exif:
-    notes = Image.Exif()
-    notes[ORIENTATION] = orientation
-    notes[MAKER] = "a camera"
-    return notes
-
-
-def opened(path):
-    """Mode, array and info of a file, by Pillow alone."""
-    with Image.open(path) as image:
-        image.load()
-        return image.mode, np.asarray(image), dict(image.info)
-
-
-# --- find_pictures
-
-
-def touch(folder: Path, *names: str):
-    for name in names:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-
-
-def test_finds_every_visible_picture_in_order(tmp_path):
-    pictures = [
-        "a/b/deep.JPG",
-        "a/z.tif",
-        "a.png",
-        "b.jpeg",
-        "c.webp",
-        "d.bmp",
-        "e.ppm",
-        "f.pgm",
-        "g.tiff",
-        "h.jpg",
-    ]
-    others = [".hidden.png", ".folder/x.png", "a/.thumbs/y.png", "notes.txt", "png", "x.png.part"]
-    touch(tmp_path, *pictures, *others)
-    (tmp_path / "folder.png").mkdir()
-
-    found = find_pictures(tmp_path)
-
-    assert [path.relative_to(tmp_path).as_posix() for path in found] == sorted(pictures)
-    assert {path.suffix.lower() for path in found} == set(PICTURE_SUFFIXES)
-
-
-def test_follows_links_but_not_in_circles(tmp_path):
-    touch(tmp_path, "set/inner/a.png", "elsewhere/b.png")
-    (tmp_path / "set" / "inner" / "up").symlink_to(tmp_path / "set", target_is_directory=True)
-    (tmp_path / "set" / "linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
-    (tmp_path / "set" / "linked_again").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
-
-    found = find_pictures(tmp_path / "set")
-
-    assert [path.relative_to(tmp_path / "set").as_posix() for path in found] == [
-        "inner/a.png",
-        "linked/b.png",
-    ]
-
-
-def test_a_folder_without_pictures_says_what_was_looked_for(tmp_path):
-    touch(tmp_path, "notes.txt")
-    with pytest.raises(PictureError, match=re.escape(f"{tmp_path}: no pictures")) as raised:
-        find_pictures(tmp_path)
-    assert all(suffix in str(raised.value) for suffix in PICTURE_SUFFIXES)
-
-
-def test_a_missing_folder_and_a_file_are_told_apart(tmp_path):
-    touch(tmp_path, "a.png")
-    with pytest.raises(PictureError, match=r"nowhere: there is no such folder"):
-        find_pictures(tmp_path / "nowhere")
-    with pytest.raises(PictureError, match=r"a\.png: this is a file"):
-        find_pictures(tmp_path / "a.png")
-
-
-def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
-    touch(tmp_path, "a.png", "closed/b.png")
-    scandir = os.scandir
-
-    def refuse_closed(folder):
-        if Path(folder).name == "closed":
-            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
-        return scandir(folder)
-
-    monkeypatch.setattr(os, "scandir", refuse_closed)
-    with pytest.raises(PictureError, match=r"closed: cannot be listed \(Permission denied\)"):
-        find_pictures(tmp_path)
-
+from hinas_jax.data.pictures import PictureError, load, read_picture
+from hinas_jax.data.saving import WRITABLE_SUFFIXES, save
 
 # --- read_picture
 
@@ -175,10 +62,6 @@ def unusual_image(mode: str) -> Image.Image:
     return Image.fromarray(levels(3)).convert(mode)
 
 
-def planes(count: int):
-    return [Image.fromarray(levels(seed=seed)) for seed in range(count)]
-
-
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_turns_pictures_upright(orientation, tmp_path):
     rgb = levels(3)
@@ -196,27 +79,179 @@ def test_turns_pictures_upright(orientation, tmp_path):
     np.testing.assert_array_equal(read_picture(path, 3), upright)
 
 
+def test_a_bilevel_picture_becomes_grey(tmp_path):
+    bits = levels() > 127
+    picture = load(written(tmp_path, Image.fromarray(bits)))
+    np.testing.assert_array_equal(picture.pixels[..., 0], bits)
+    assert (picture.alpha, picture.bits) == (None, 8)
+
+
+def test_a_transparent_palette_entry_becomes_alpha(tmp_path):
+    image = Image.fromarray(levels(top=2)).convert("P")
+    image.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
+    index = np.asarray(image)
+    for transparency in (1, bytes([255, 0, 128])):
+        picture = load(written(tmp_path, image, transparency=transparency))
+        opacity = [255, 0, 255 if transparency == 1 else 128]
+        np.testing.assert_array_equal(picture.pixels, np.eye(3)[index])
+        np.testing.assert_allclose(picture.alpha, np.take(opacity, index) / 255, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("array", "transparency"),
+    [
+        (np.array([[10, 20], [30, 20]], np.uint8), 20),
+        (np.array([[[1, 2, 3], [4, 5, 6]]], np.uint8), (4, 5, 6)),
+        (np.array([[1000, 2000], [3000, 2000]], np.uint16), 2000),
+    ],
+    ids=["grey", "rgb", "16-bit grey"],
+)
+def test_a_transparent_colour_becomes_alpha(array, transparency, tmp_path):
+    picture = load(written(tmp_path, Image.fromarray(array), transparency=transparency))
+    values = array if array.ndim == 3 else array[..., None]
+    np.testing.assert_array_equal(picture.alpha, np.any(values != transparency, axis=2))
+    opaque = picture.alpha == 1
+    np.testing.assert_allclose(picture.pixels[opaque], values[opaque] / np.iinfo(array.dtype).max, rtol=1e-6)
+    assert picture.bits == (16 if array.dtype == np.uint16 else 8)
+    again = load(save(picture, tmp_path / "saved.png"))
+    np.testing.assert_allclose(again.pixels, picture.pixels, atol=1e-7)
+    np.testing.assert_array_equal(again.alpha, picture.alpha)
+
+
+@pytest.mark.parametrize("byte_order", ["<u2", ">u2"])
+def test_16_bits_are_read_in_either_byte_order(byte_order, tmp_path):
+    deep = levels(top=65535, dtype=np.uint16)
+    path = written(tmp_path, Image.fromarray(deep.astype(byte_order)), "picture.tif")
+    np.testing.assert_allclose(load(path).pixels[..., 0], deep / 65535, rtol=1e-6)
+    assert load(path).bits == 16
+
+
+def test_a_16_bit_pgm_is_read(tmp_path):
+    deep = levels(top=65535, dtype=np.uint16)
+    path = tmp_path / "picture.pgm"
+    path.write_bytes(f"P5 {WIDTH} {HEIGHT} 65535\n".encode() + deep.astype(">u2").tobytes())
+    np.testing.assert_allclose(load(path).pixels[..., 0], deep / 65535, rtol=1e-6)
+    assert load(path).bits == 16
+
+
+# --- colour of 16 bits, which Pillow cannot hold
+
+
+def deep_png_of(levels, *chunks):
+    height, width, channels = levels.shape
+    rows = [b"\0" + row.astype(">u2").tobytes() for row in levels]
+    colour = {2: 4, 3: 2, 4: 6}[channels]
+    return png_of(width, height, *chunks, png_chunk(b"IDAT", zlib.compress(b"".join(rows))), depth=16, colour=colour)
+
+
+def tiff_of(levels, *, order="<", compressed=False, strips=1, planar=False):
+    """A TIFF of 3 or 4 channels; tags as in the specification of TIFF 6.0."""
+    height, width, channels = levels.shape
+    bits = levels.dtype.itemsize * 8
+    swapped = levels.astype(levels.dtype.newbyteorder(order))
+    parts = np.split(swapped, strips) if not planar else list(np.moveaxis(swapped, 2, 0))
+    contents = [zlib.compress(part.tobytes()) if compressed else part.tobytes() for part in parts]
+    tags = {
+        256: [width], 257: [height], 258: [bits] * channels, 259: [8 if compressed else 1], 262: [2],
+        273: [0] * len(parts), 277: [channels], 278: [height // strips], 279: [len(content) for content in contents],
+        284: [2 if planar else 1],
+    }  # fmt: skip
+    if channels == 4:
+        tags[338] = [2]  # alpha that is not multiplied in
+    start = 8 + 2 + 12 * len(tags) + 4
+    behind = {tag: start + 4 * sum(len(v) for t, v in tags.items() if t < tag and len(v) > 1) for tag in tags}
+    data = start + 4 * sum(len(values) for values in tags.values() if len(values) > 1)
+    tags[273] = (data + np.cumsum([0, *map(len, contents[:-1])])).tolist()
+    entries = b"".join(
+        struct.pack(f"{order}HHII", tag, 4, len(values), values[0] if len(values) == 1 else behind[tag])
+        for tag, values in tags.items()
+    )
+    longer = b"".join(np.array(values, f"{order}u4").tobytes() for values in tags.values() if len(values) > 1)
+    head = {"<": b"II", ">": b"MM"}[order] + struct.pack(f"{order}HIH", 42, 8, len(tags))
+    return head + entries + struct.pack(f"{order}I", 0) + longer + b"".join(contents)
+
+
+def assert_deep(path, expected):
+    picture = load(path)
+    opacity = expected.shape[2] in (2, 4)
+    colours = expected[..., :-1] if opacity else expected
+    np.testing.assert_allclose(picture.pixels, colours / 65535, atol=1e-7)
+    assert (picture.alpha is not None) == opacity
+    if opacity:
+        np.testing.assert_allclose(picture.alpha, expected[..., -1] / 65535, atol=1e-7)
+    assert picture.bits == 16
+    return picture
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_a_png_of_16_bits_is_read_and_written_to_the_last_bit(channels, tmp_path):
+    deep = levels(channels, top=65535, dtype=np.uint16)
+    (tmp_path / "picture.png").write_bytes(deep_png_of(deep))
+    picture = assert_deep(tmp_path / "picture.png", deep)
+    assert_deep(save(picture, tmp_path / "again.png"), deep)
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("strips", [1, 5])
+def test_a_tiff_of_16_bits_is_read_to_the_last_bit(channels, order, compressed, strips, tmp_path):
+    deep = levels(channels, top=65535, dtype=np.uint16)
+    path = tmp_path / "picture.tif"
+    path.write_bytes(tiff_of(deep, order=order, compressed=compressed, strips=strips))
+    assert_deep(path, deep)
+
+
+def test_planes_of_16_bits_are_refused_where_pillow_would_misread_them(tmp_path):
+    deep = levels(3, top=65535, dtype=np.uint16)
+    (tmp_path / "raw.tif").write_bytes(tiff_of(deep, planar=True))
+    with pytest.raises(PictureError, match="16 bits in separate planes are not supported"):
+        load(tmp_path / "raw.tif")
+    (tmp_path / "packed.tif").write_bytes(tiff_of(deep, planar=True, compressed=True))
+    picture = load(tmp_path / "packed.tif")
+    assert picture.bits == 8
+    np.testing.assert_array_equal(picture.pixels, (deep >> 8).astype(np.float32) / 255)
+
+
+def test_one_transparent_colour_of_16_bits_becomes_alpha(tmp_path):
+    deep = levels(3, top=65535, dtype=np.uint16)
+    (tmp_path / "picture.png").write_bytes(deep_png_of(deep, png_chunk(b"tRNS", deep[1, 2].astype(">u2").tobytes())))
+    alpha = np.ones((HEIGHT, WIDTH))
+    alpha[1, 2] = 0
+    np.testing.assert_array_equal(load(tmp_path / "picture.png").alpha, alpha)
+
+
+def test_notes_and_profile_of_a_deep_picture_are_kept_and_it_is_turned_once(tmp_path):
+    deep = levels(3, top=65535, dtype=np.uint16)
+    notes = png_chunk(b"eXIf", exif(6).tobytes().removeprefix(b"Exif\0\0"))
+    profile = png_chunk(b"iCCP", b"p\0\0" + zlib.compress(b"a profile"))
+    (tmp_path / "picture.png").write_bytes(deep_png_of(deep, profile, notes))
+    upright = np.rot90(deep, -1)
+    picture = assert_deep(tmp_path / "picture.png", upright)
+    saved = save(picture, tmp_path / "again.png")
+    again = assert_deep(saved, upright)
+    assert picture.icc_profile == again.icc_profile == b"a profile"
+    with Image.open(saved) as image:
+        assert image.getexif()[MAKER] == "a camera"
+        assert ORIENTATION not in image.getexif()
+
+
+def test_a_deep_picture_of_many_rows_is_written_whole(tmp_path):
+    deep = np.random.default_rng(0).integers(0, 65536, (600, 3, 3), np.uint16)  # more rows than are packed at once
+    (tmp_path / "picture.png").write_bytes(deep_png_of(deep))
+    assert_deep(save(load(tmp_path / "picture.png"), tmp_path / "again.png"), deep)
+
+
 # --- what cannot be read
 
 
-def jpeg_bytes():
-    buffer = io.BytesIO()
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).save(buffer, "JPEG")
-    return buffer.getvalue()
-
-
-def png_bytes(image: Image.Image):
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
-
-
 def broken_files():
-    png = png_bytes(Image.fromarray(levels(3)))
+    png = encoded(Image.fromarray(levels(3)), "PNG")
+    jpeg = encoded(Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)), "JPEG")
     return {
         "empty": (b"", "the file is empty"),
         "text": (b"this is no picture", "not a picture that can be read"),
-        "cut_jpeg": (jpeg_bytes()[:-1000], "damaged or cut short"),
+        "cut_jpeg": (jpeg[:-1000], "damaged or cut short"),
         "cut_png": (png[:-40], "damaged or cut short"),
         "headless_png": (png[:20], "not a picture|damaged"),
         "bad_checksum": (png.replace(b"IDAT", b"IDAT\xff", 1), "damaged or cut short"),
@@ -253,11 +288,125 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):
         load(path)
 
 
-def test_a_huge_picture_is_refused(tmp_path, monkeypatch):
+@pytest.mark.parametrize("pillow_limit", [None, HEIGHT * WIDTH // 2 - 1])
+def test_a_huge_picture_is_refused_even_where_pillow_would_read_it(pillow_limit, tmp_path, monkeypatch):
     path = written(tmp_path, Image.fromarray(levels(3)))
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", HEIGHT * WIDTH // 2 - 1)
-    with pytest.raises(PictureError, match=r"picture\.png: too many pixels"):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", pillow_limit)
+    monkeypatch.setattr(pictures, "MOST_PIXELS", HEIGHT * WIDTH - 1)
+    with pytest.raises(PictureError, match=r"picture\.png: too many pixels, more than 34; cut it into parts"):
         load(path)
+
+
+def png_chunk(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png_of(width, height, *chunks, depth=8, colour=2):
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks) + png_chunk(b"IEND", b"")
+
+
+def bombs():
+    """Small files that claim, or unpack to, much more than anybody has."""
+    pixels = png_chunk(b"IDAT", zlib.compress(bytes(WIDTH * 3 + 1) * HEIGHT))
+    packed = zlib.compress(bytes(50_000_000), 9)
+    strips = b"II*\0" + struct.pack("<IHHHII", 8, 1, 273, 4, 2**31, 26) + bytes(4)
+    return {
+        "pixels.png": (png_of(60_000, 60_000, pixels), "too many pixels, more than 178,956,970"),
+        "wider_than_anything.png": (png_of(2**31 - 1, 2**31 - 1, pixels), "too many pixels"),
+        "text.png": (png_of(WIDTH, HEIGHT, png_chunk(b"zTXt", b"note\0\0" + packed), pixels), "damaged or cut short"),
+        "profile.png": (png_of(WIDTH, HEIGHT, png_chunk(b"iCCP", b"p\0\0" + packed), pixels), "damaged or cut short"),
+        "canvas.gif": (
+            b"GIF89a" + struct.pack("<HHBBB", 65535, 65535, 0, 0, 0) + b";",
+            "too many pixels|not a picture",
+        ),
+        "page.ppm": (b"P6 100000 100000 255\n" + bytes(30), "too many pixels"),
+        "strips.tif": (strips, "more than 131,072 parts"),
+    }
+
+
+@pytest.mark.parametrize("name", bombs())
+def test_a_bomb_is_refused_before_memory_is_taken(name, tmp_path):
+    content, words = bombs()[name]
+    path = tmp_path / name
+    path.write_bytes(content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(PictureError, match=words):
+            load(path)
+        assert tracemalloc.get_traced_memory()[1] < 60_000_000  # Pillow unpacks at most 1 MB of each text
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_file_of_terabytes_is_refused_unread(tmp_path):
+    path = tmp_path / "picture.webp"
+    with path.open("wb") as file:
+        file.write(b"RIFF\xff\xff\xff\xffWEBPVP8L")
+        file.truncate(2**31 + 1)  # sparse: takes no room
+    with pytest.raises(PictureError, match="larger than 2,147,483,648 bytes"):
+        load(path)
+
+
+def test_of_thousands_of_frames_the_first_is_read(tmp_path):
+    frames = [Image.fromarray(np.full((HEIGHT, WIDTH), i % 200, np.uint8)) for i in range(2000)]
+    path = written(tmp_path, frames[0], "film.gif", save_all=True, append_images=frames[1:])
+    picture = load(path)
+    np.testing.assert_array_equal(picture.pixels, 0)
+    assert picture.first_of_several
+    assert not load(written(tmp_path, frames[0], "still.gif")).first_of_several
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tif"])
+def test_of_an_animation_or_several_pages_the_first_is_read(suffix, tmp_path):
+    frames = [Image.fromarray(np.full((HEIGHT, WIDTH, 3), i, np.uint8)) for i in (9, 90, 190)]
+    options = {"lossless": True} if suffix == ".webp" else {}
+    path = written(tmp_path, frames[0], f"film{suffix}", save_all=True, append_images=frames[1:], **options)
+    picture = load(path)
+    np.testing.assert_allclose(picture.pixels * 255, 9, atol=1e-4)
+    assert picture.first_of_several
+
+
+@pytest.mark.parametrize("content", [b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", b"%PDF-1.4\n", b"<svg/>"])
+def test_no_other_program_is_started_for_a_file_that_asks_for_it(content, tmp_path, monkeypatch):
+    def started(*_, **__):
+        raise AssertionError("a program was started")
+
+    monkeypatch.setattr(subprocess, "Popen", started)
+    monkeypatch.setattr(os, "system", started)
+    path = tmp_path / "picture.png"
+    path.write_bytes(content + b"showpage\n%%EOF\n")
+    with pytest.raises(PictureError, match="not a picture that can be read"):
+        load(path)
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "device.png").symlink_to("/dev/zero")
+    (tmp_path / "circle.png").symlink_to(tmp_path / "circle.png")
+    (tmp_path / "nothing.png").symlink_to(tmp_path / "nowhere")
+    for name, words in (
+        ("pipe", "a device or a pipe"),
+        ("device", "a device or a pipe"),
+        ("circle", "cannot be read"),
+        ("nothing", "there is no such file"),
+    ):
+        with pytest.raises(PictureError, match=words):
+            load(tmp_path / f"{name}.png")
+
+
+def test_a_name_that_cannot_be_shown_is_told_in_one_line_of_plain_text(tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9\n\x1b[31m.png")
+    path.write_bytes(b"no picture")
+    with pytest.raises(PictureError) as raised:
+        load(path)
+    assert str(raised.value) == f"{tmp_path}/caf\\xe9\\n\\x1b[31m.png: not a picture that can be read; save it as a PNG"
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 10_000), (10_000, 1)])
+def test_the_narrowest_pictures_are_read(shape, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    np.testing.assert_array_equal(read_picture(written(tmp_path, Image.fromarray(pixels)), 3), pixels)
 
 
 def test_pillows_warnings_stay_inside(tmp_path, monkeypatch):
@@ -295,259 +444,3 @@ def test_pixels_without_a_place_in_the_unit_range_are_refused(array, words, tmp_
     path = written(tmp_path, Image.fromarray(array), "picture.tif")
     with pytest.raises(PictureError, match=words):
         load(path)
-
-
-# --- load and save
-
-
-# name of the file: its Pillow mode and its numbers
-FILES_THAT_KEEP_THEIR_MODE = {
-    "grey.png": ("L", levels()),
-    "grey_alpha.png": ("LA", levels(2)),
-    "rgb.png": ("RGB", levels(3)),
-    "rgba.png": ("RGBA", levels(4)),
-    "deep.png": ("I;16", levels(top=65535, dtype=np.uint16)),
-    "grey.tif": ("L", levels()),
-    "grey_alpha.tiff": ("LA", levels(2)),
-    "rgb.tif": ("RGB", levels(3)),
-    "rgba.tif": ("RGBA", levels(4)),
-    "deep.tif": ("I;16", levels(top=65535, dtype=np.uint16)),
-    "rgb.webp": ("RGB", levels(3)),
-    "rgba.webp": ("RGBA", levels(4)),
-    "grey.bmp": ("L", levels()),
-    "rgb.bmp": ("RGB", levels(3)),
-}
-
-
-@pytest.mark.parametrize("name", FILES_THAT_KEEP_THEIR_MODE)
-def test_a_picture_survives_loading_and_saving(name, tmp_path):
-    mode, array = FILES_THAT_KEEP_THEIR_MODE[name]
-    source = tmp_path / f"source_{name}"
-    options = {"lossless": True, "exact": True} if name.endswith("webp") else {}
-    Image.fromarray(array).save(source, **options)
-
-    picture = load(source)
-    target = save(picture, tmp_path / name)
-
-    assert target == tmp_path / name
-    assert picture.pixels.dtype == np.float32
-    top = 65535 if mode == "I;16" else 255
-    colours = array if array.ndim == 2 else array[..., : 1 if mode == "LA" else 3]
-    np.testing.assert_allclose(picture.pixels, colours.reshape(HEIGHT, WIDTH, -1) / top, rtol=1e-6)
-    assert (picture.alpha is not None) == mode.endswith("A")
-    if picture.alpha is not None:
-        np.testing.assert_allclose(picture.alpha, array[..., -1] / 255, rtol=1e-6)
-    saved_mode, saved, _ = opened(target)
-    assert saved_mode == mode
-    np.testing.assert_array_equal(saved, array)
-
-
-FORMATS = {
-    ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".webp": "WEBP",
-    ".bmp": "BMP",
-}
-
-
-def test_every_writable_suffix_is_tested():
-    assert tuple(FORMATS) == WRITABLE_SUFFIXES
-
-
-@pytest.mark.parametrize("suffix", [*FORMATS, ".PNG"])
-def test_the_suffix_decides_the_format(suffix, tmp_path):
-    smooth = np.linspace(0, 1, 16 * 16 * 3, dtype=np.float32).reshape(16, 16, 3)
-    path = save(Picture(smooth), tmp_path / f"picture{suffix}")
-    assert open_format(path) == FORMATS[suffix.lower()]
-    np.testing.assert_allclose(load(path).pixels, smooth, atol=0.02)
-
-
-def open_format(path):
-    with Image.open(path) as image:
-        return image.format
-
-
-def test_jpeg_keeps_colours_that_change_from_pixel_to_pixel(tmp_path):
-    stripes = np.zeros((16, 16, 3), np.float32)
-    stripes[:, ::2, 0] = stripes[:, 1::2, 2] = 1
-    again = load(save(Picture(stripes), tmp_path / "picture.jpg"))
-    np.testing.assert_allclose(again.pixels, stripes, atol=0.1)
-
-
-def test_png_is_written_where_the_path_has_no_suffix(tmp_path):
-    path = save(Picture(np.zeros((2, 2, 3), np.float32)), tmp_path / "picture")
-    assert path == tmp_path / "picture.png"
-    assert open_format(path) == "PNG"
-
-
-def test_a_bilevel_picture_becomes_grey(tmp_path):
-    bits = levels() > 127
-    picture = load(written(tmp_path, Image.fromarray(bits)))
-    np.testing.assert_array_equal(picture.pixels[..., 0], bits)
-    assert (picture.alpha, picture.bits) == (None, 8)
-
-
-def test_a_transparent_palette_entry_becomes_alpha(tmp_path):
-    image = Image.fromarray(levels(top=2)).convert("P")
-    image.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
-    index = np.asarray(image)
-    for transparency in (1, bytes([255, 0, 128])):
-        picture = load(written(tmp_path, image, transparency=transparency))
-        opacity = [255, 0, 255 if transparency == 1 else 128]
-        np.testing.assert_array_equal(picture.pixels, np.eye(3)[index])
-        np.testing.assert_allclose(picture.alpha, np.take(opacity, index) / 255, rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("array", "transparency"),
-    [
-        (np.array([[10, 20], [30, 20]], np.uint8), 20),
-        (np.array([[[1, 2, 3], [4, 5, 6]]], np.uint8), (4, 5, 6)),
-        (np.array([[1000, 2000], [3000, 2000]], np.uint16), 2000),
-    ],
-    ids=["grey", "rgb", "16-bit grey"],
-)
-def test_a_transparent_colour_becomes_alpha(array, transparency, tmp_path):
-    picture = load(written(tmp_path, Image.fromarray(array), transparency=transparency))
-    values = array if array.ndim == 3 else array[..., None]
-    np.testing.assert_array_equal(picture.alpha, np.any(values != transparency, axis=2))
-    opaque = picture.alpha == 1
-    np.testing.assert_allclose(picture.pixels[opaque], values[opaque] / np.iinfo(array.dtype).max, rtol=1e-6)
-    assert picture.bits == 8
-    assert save(picture, tmp_path / "saved.png").exists()
-
-
-@pytest.mark.parametrize("byte_order", ["<u2", ">u2"])
-def test_16_bits_are_read_in_either_byte_order(byte_order, tmp_path):
-    deep = levels(top=65535, dtype=np.uint16)
-    path = written(tmp_path, Image.fromarray(deep.astype(byte_order)), "picture.tif")
-    np.testing.assert_allclose(load(path).pixels[..., 0], deep / 65535, rtol=1e-6)
-    assert load(path).bits == 16
-
-
-def test_a_16_bit_pgm_is_read(tmp_path):
-    deep = levels(top=65535, dtype=np.uint16)
-    path = tmp_path / "picture.pgm"
-    path.write_bytes(f"P5 {WIDTH} {HEIGHT} 65535\n".encode() + deep.astype(">u2").tobytes())
-    np.testing.assert_allclose(load(path).pixels[..., 0], deep / 65535, rtol=1e-6)
-    assert load(path).bits == 16
-
-
-def test_the_colour_profile_is_kept(tmp_path):
-    profile = srgb_profile()
-    for suffix in (".png", ".jpg", ".tif", ".webp"):
-        source = written(tmp_path, Image.fromarray(levels(3)), f"source{suffix}", icc_profile=profile)
-        target = save(load(source), tmp_path / f"target{suffix}")
-        assert opened(target)[2]["icc_profile"] == profile, suffix
-
-
-def test_the_profile_of_cmyk_is_dropped_with_the_cmyk(tmp_path):
-    source = written(tmp_path, Image.merge("CMYK", planes(4)), "source.jpg", icc_profile=b"a CMYK profile")
-    picture = load(source)
-    assert picture.icc_profile is None
-    assert picture.pixels.shape == (HEIGHT, WIDTH, 3)
-
-
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp"])
-def test_orientation_is_applied_once_and_other_notes_stay(suffix, tmp_path):
-    gradient = np.linspace(0, 255, 16 * 24, dtype=np.uint8).reshape(16, 24)
-    rgb = np.stack([gradient, gradient[::-1], gradient[:, ::-1]], axis=2)
-    source = written(tmp_path, Image.fromarray(rgb), f"source{suffix}", exif=exif(6))
-
-    picture = load(source)
-    again = load(save(picture, tmp_path / f"target{suffix}"))
-
-    np.testing.assert_allclose(picture.pixels, np.rot90(rgb, -1) / 255, atol=0.15)
-    np.testing.assert_allclose(again.pixels, picture.pixels, atol=0.1)
-    if suffix != ".tif":  # Pillow hands out a TIFF's notes only mixed with the layout of the file
-        notes = Image.Exif()
-        notes.load(again.exif)
-        assert notes[MAKER] == "a camera"
-        assert ORIENTATION not in notes
-
-
-def test_alpha_is_turned_with_the_picture(tmp_path):
-    rgba = levels(4)
-    picture = load(written(tmp_path, Image.fromarray(rgba), exif=exif(8)))
-    np.testing.assert_allclose(picture.alpha, np.rot90(rgba)[..., 3] / 255, rtol=1e-6)
-
-
-def test_values_are_clipped_and_rounded(tmp_path):
-    pixels = np.array([[[-0.5], [0.4 / 255], [0.6 / 255], [254.6 / 255], [1.5]]], np.float32)
-    saved = opened(save(Picture(pixels), tmp_path / "picture.png"))[1]
-    assert saved.tolist() == [[0, 0, 1, 255, 255]]
-    deep = opened(save(Picture(pixels, bits=16), tmp_path / "deep.png"))[1]
-    assert deep.tolist() == [[0, 103, 154, 65432, 65535]]
-
-
-GREY, COLOUR = np.zeros((2, 2, 1), np.float32), np.zeros((2, 2, 3), np.float32)
-
-
-@pytest.mark.parametrize(
-    ("picture", "name", "words"),
-    [
-        (Picture(COLOUR, alpha=COLOUR[..., 0]), "a.jpg", r"a\.jpg: \.jpg cannot hold the picture's alpha"),
-        (Picture(COLOUR, alpha=COLOUR[..., 0]), "a.bmp", r"\.bmp cannot hold the picture's alpha"),
-        (Picture(GREY, bits=16), "a.jpeg", r"\.jpeg cannot hold the picture's 16 bits"),
-        (Picture(GREY, bits=16), "a.webp", r"\.webp cannot hold the picture's 16 bits"),
-        (Picture(COLOUR, icc_profile=b"profile"), "a.bmp", r"\.bmp cannot hold the picture's colour profile"),
-        (Picture(COLOUR), "a.gif", r"cannot write \.gif; use one of \.png"),
-        (Picture(COLOUR), "nowhere/a.png", r"there is no folder .*nowhere; create it"),
-        (Picture(np.zeros((1, 65536, 1), np.float32)), "a.jpg", r"cannot be written"),
-    ],
-)
-def test_what_cannot_be_written_is_said_in_one_line(picture, name, words, tmp_path):
-    with pytest.raises(PictureError, match=words) as raised:
-        save(picture, tmp_path / name)
-    assert str(raised.value).startswith(f"{tmp_path / name}: ")
-    assert "\n" not in str(raised.value)
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("error", [OSError("no space left"), KeyboardInterrupt()], ids=["disk full", "interrupt"])
-def test_a_failure_leaves_the_old_file_and_no_half_one(error, tmp_path, monkeypatch):
-    path = save(Picture(COLOUR), tmp_path / "picture.png")
-    before = path.read_bytes()
-
-    def write_half(image, file, *args, **options):
-        file.write(b"half a file")
-        raise error
-
-    monkeypatch.setattr(Image.Image, "save", write_half)
-    with pytest.raises((PictureError, KeyboardInterrupt)):
-        save(Picture(COLOUR + 1), path)
-
-    assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_an_older_file_is_replaced(tmp_path):
-    path = save(Picture(COLOUR), tmp_path / "picture.png")
-    save(Picture(COLOUR + 1), path)
-    assert opened(path)[1].min() == 255
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_values_that_are_not_finite_are_refused(tmp_path):
-    for picture in (Picture(COLOUR + np.nan), Picture(COLOUR, alpha=COLOUR[..., 0] + np.inf)):
-        with pytest.raises(ValueError, match="not finite"):
-            save(picture, tmp_path / "picture.png")
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"pixels": COLOUR[..., :2]}, "1 or 3 channels"),
-        ({"pixels": COLOUR[..., 0]}, "1 or 3 channels"),
-        ({"alpha": np.zeros((2, 3), np.float32)}, "as large as the pixels"),
-        ({"bits": 12}, "8 or 16 bits, not 12"),
-        ({"bits": 16}, "only grey without alpha"),
-        ({"pixels": GREY, "alpha": GREY[..., 0], "bits": 16}, "only grey without alpha"),
-    ],
-)
-def test_an_impossible_picture_cannot_be_made(changes, words):
-    with pytest.raises(ValueError, match=words):
-        dataclasses.replace(Picture(COLOUR), **changes)

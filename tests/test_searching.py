@@ -387,8 +387,8 @@ def test_the_folder_of_another_config_is_refused_and_left_as_it_is(searched, tin
     assert {path.name: path.read_bytes() for path in searched.iterdir() if path.is_file()} == before
 
 
-def test_pictures_smaller_than_the_patch_are_refused_before_anything_is_written(tiny_config, tmp_path):
-    config = dataclasses.replace(tiny_config, search=dataclasses.replace(tiny_config.search, patch=22))
-    with pytest.raises(PictureError, match="too small for the search, which takes 22x22"):
+def test_pictures_that_are_all_smaller_than_the_patch_are_refused_before_anything_is_written(tiny_config, tmp_path):
+    config = dataclasses.replace(tiny_config, search=dataclasses.replace(tiny_config.search, patch=30))
+    with pytest.raises(PictureError, match="all 7 pictures are too small for the search, which takes 30x30"):
         search(config, tmp_path / "run", say=quiet)
     assert not (tmp_path / "run").exists()

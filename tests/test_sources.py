@@ -10,11 +10,11 @@ from PIL import Image
 
 from hinas_jax.data.colour import to_grey
 from hinas_jax.data.pictures import PictureError
-from hinas_jax.data.sources import PictureSet, check_sizes, load_pictures, split
+from hinas_jax.data.sources import PictureSet, large_enough, load_pictures, split
 
 
 def levels(name, height=12, width=14, channels=3):
-    rng = np.random.default_rng(list(name.encode()))
+    rng = np.random.default_rng(list(os.fsencode(name)))
     return rng.integers(0, 256, (height, width, channels), np.uint8)
 
 
@@ -156,23 +156,68 @@ def test_a_missing_folder_an_empty_one_and_a_file_are_refused_by_name(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture at all"])
-def test_an_unreadable_picture_is_refused_by_name(tmp_path, content):
+def test_an_unreadable_picture_is_refused_by_name_where_all_are_asked_for(tmp_path, content):
     broken = fill(tmp_path, "a") / "broken.png"
     broken.write_bytes(content)
     assert str(broken) in refusal(load_pictures, str(tmp_path), "train", 1)
 
 
-def test_a_picture_cut_short_is_refused_by_name(tmp_path):
-    file = fill(tmp_path, "a") / "a.png"
-    file.write_bytes(file.read_bytes()[:-60])
-    assert str(file) in refusal(load_pictures, str(tmp_path), "train", 1)
+def test_what_cannot_be_used_is_left_out_and_told_once_with_a_count(tmp_path):
+    fill(tmp_path, "a", "x/b", "c")
+    for i in range(5):
+        (tmp_path / f"broken{i}.png").write_bytes(b"no picture" * i)
+    (tmp_path / "c.png").write_bytes((tmp_path / "c.png").read_bytes()[:-60])
+    said = []
+    pictures = load_pictures(str(tmp_path), "train", 1, (), said.append)
+    assert pictures.names == ("a", "x/b")
+    assert len(pictures.pixels) == 2
+    assert said == [
+        "left out 6 of 8 pictures that cannot be used:"
+        f" {tmp_path}/broken0.png: the file is empty; copy it again"
+        f" | {tmp_path}/broken1.png: not a picture that can be read; save it as a PNG"
+        f" | {tmp_path}/broken2.png: not a picture that can be read; save it as a PNG | and 3 more"
+    ]
 
 
-def test_a_picture_smaller_than_the_crop_is_refused_with_its_size():
-    pictures = PictureSet(("large", "small"), (np.zeros((9, 9, 1), np.uint8), np.zeros((7, 9, 1), np.uint8)))
-    check_sizes(pictures, 7, "the search")
-    message = refusal(check_sizes, pictures, 8, "the search")
-    assert message.startswith("small: 9x7 pixels is too small for the search, which takes 8x8;")
+def test_nothing_is_said_where_all_can_be_used(tmp_path):
+    said = []
+    assert len(load_pictures(str(fill(tmp_path, "a", "b")), "train", 1, (), said.append)) == 2
+    assert not said
+
+
+def test_a_folder_of_which_nothing_is_left_is_refused_in_one_line(tmp_path):
+    for name in ("train/a.png", "train/b.png", "test/c.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"no picture")
+    said = []
+    message = refusal(load_pictures, str(tmp_path), "train", 1, (), said.append)
+    assert message.startswith(f"{tmp_path}: none of 2 pictures can be used: {tmp_path}/train/a.png: not a picture")
+    assert "none of 1 pictures" in refusal(load_pictures, str(tmp_path), "test", 1, (), said.append)
+    assert not said
+
+
+def test_names_of_any_bytes_can_be_told_and_digested(tmp_path):
+    fill(tmp_path, os.fsdecode(b"caf\xe9"), os.fsdecode(b"two\nlines"))
+    pictures = load_pictures(str(tmp_path), "train", 1)
+    assert pictures.names == (r"caf\xe9", r"two\nlines")
+    assert len(pictures.digest()) == 64
+    assert names_of(str(tmp_path), "train", 1, (os.fsdecode(b"caf\xe9"),)) == (r"two\nlines",)
+
+
+def test_pictures_smaller_than_the_crop_are_left_out_with_their_sizes():
+    pixels = [np.zeros((height, width, 1), np.uint8) for height, width in ((9, 9), (7, 9), (9, 6), (1, 1), (2, 9))]
+    pictures = PictureSet(("large", "low", "narrow", "one", "strip"), tuple(pixels))
+    said = []
+    assert large_enough(pictures, 1, "the search", said.append) is pictures
+    assert not said
+    assert large_enough(pictures, 8, "the search", said.append).names == ("large",)
+    assert said == [
+        "left out 4 of 5 pictures, too small for the search, which takes 8x8 pixels:"
+        " low (9x7), narrow (6x9), one (1x1) and 1 more"
+    ]
+    message = refusal(large_enough, pictures, 10, "the search", said.append)
+    assert message.startswith("all 5 pictures are too small for the search, which takes 10x10 pixels: large (9x9), ")
+    assert message.endswith("; make the patch smaller")
 
 
 # --- sets
@@ -256,3 +301,16 @@ def test_an_unknown_tfds_set_is_refused_by_name(tmp_path, monkeypatch):
 
     monkeypatch.setattr(tfds.core.constants, "DATA_DIR", str(tmp_path))
     assert refusal(load_pictures, "tfds:no_such_set", "train", 1).startswith("tfds:no_such_set: ")
+
+
+@pytest.mark.parametrize("name", ["huggingface:anything", "kubric:set", "../set", "/tmp/set", "a b", "", "set:latest"])
+def test_a_tfds_name_that_could_fetch_and_run_a_strangers_code_is_refused(name):
+    assert "no name of a TFDS set" in refusal(load_pictures, f"tfds:{name}", "train", 1)
+
+
+@pytest.mark.parametrize("name", ["div2k/bicubic_x2", "no_such_set:1.0.0", "no_such_set/config:1.*.*"])
+def test_a_tfds_name_with_config_and_version_is_looked_for(name, tmp_path, monkeypatch):
+    import tensorflow_datasets as tfds
+
+    monkeypatch.setattr(tfds.core.constants, "DATA_DIR", str(tmp_path))
+    assert "TFDS cannot read split" in refusal(load_pictures, f"tfds:{name}", "train", 1)

@@ -78,7 +78,7 @@ def sample_crops(
     """Random crops of the pictures at ``indices``, rotated and flipped at random, as floats in [0, 1].
 
     Args:
-        source: the data set; no picture may be smaller than ``side`` (see ``sources.check_sizes``).
+        source: the data set; no picture may be smaller than ``side`` (see ``sources.large_enough``).
         key: one key for the batch.
         indices: which pictures.
         side: side of the crop in pixels.

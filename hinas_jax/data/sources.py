@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -18,7 +19,9 @@ import skimage.data
 from jaxtyping import UInt8
 
 from hinas_jax.data.colour import to_grey
-from hinas_jax.data.pictures import PictureError, find_pictures, read_picture
+from hinas_jax.data.finding import find_pictures
+from hinas_jax.data.names import printable
+from hinas_jax.data.pictures import PictureError, read_picture
 
 BUNDLED: Final = "bundled"
 TFDS: Final = "tfds:"
@@ -31,6 +34,13 @@ _BUNDLED_TRAIN: Final = (
 _BUNDLED_TEST: Final = ("camera", "coffee", "rocket")
 
 Role = Literal["train", "test", "all"]
+Say = Callable[[str], None]
+
+_TOLD: Final = 3  #: pictures named in a line that tells which are left out
+
+#: The names that TFDS finds among its own sets: NAME, NAME/CONFIG, NAME:VERSION. Not NAMESPACE:NAME, for which it
+#: would fetch a stranger's Python and run it.
+_TFDS_NAME: Final = r"\w+(/[\w.+-]+)?(:(\d+|\*)\.(\d+|\*)\.(\d+|\*))?"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -61,7 +71,9 @@ class PictureSet:
         return sha.hexdigest()
 
 
-def load_pictures(root: str, role: Role, channels: int, exclude: Sequence[str] = ()) -> PictureSet | None:
+def load_pictures(
+    root: str, role: Role, channels: int, exclude: Sequence[str] = (), say: Say | None = None
+) -> PictureSet | None:
     """All pictures of one role.
 
     Args:
@@ -71,33 +83,66 @@ def load_pictures(root: str, role: Role, channels: int, exclude: Sequence[str] =
         role: "train", "test", or "all" for every picture of a folder, whatever lies in it.
         channels: 1 to convert to grey, 3 for RGB.
         exclude: names (file names without suffix) to leave out.
+        say: where one line goes that tells how many files of a folder cannot be used and are left out. None refuses
+            the first of them instead: a measurement over fewer pictures is another measurement.
 
     Returns:
         The set, sorted by name; None where the root has no pictures set aside for testing.
 
     Raises:
-        PictureError: folder missing, empty or unreadable.
+        PictureError: folder missing or empty, no picture of it can be used, or, without ``say``, one cannot.
     """
     if root == BUNDLED:
         pictures = _load_bundled(role, channels)
     elif root.startswith(TFDS):
         pictures = _load_tfds(root.removeprefix(TFDS), role, channels)
     else:
-        found = _folder_paths(Path(root), role)
-        return None if found is None else _read_folder(Path(root), found, role, channels, exclude)
+        unusable = _Unusable(root, say)
+        found = _folder_paths(Path(root), role, unusable.add)
+        return None if found is None else _read_folder(Path(root), found, role, channels, exclude, unusable)
     if role == "train":
         _check_excluded(root, exclude, pictures.names)
     kept = [i for i, name in enumerate(pictures.names) if name.rsplit("/", 1)[-1] not in exclude]
     return _require_any(root, role, pictures.subset(kept))
 
 
-def _read_folder(root: Path, found: list[Path], role: Role, channels: int, exclude: Sequence[str]) -> PictureSet:
+class _Unusable:
+    """The files and folders of a set that cannot be used: told in one line, or the first of them raised."""
+
+    def __init__(self, root: str, say: Say | None) -> None:
+        self._root, self._say, self._errors = root, say, list[PictureError]()
+
+    def add(self, error: PictureError) -> None:
+        if self._say is None:
+            raise error
+        self._errors.append(error)
+
+    def tell(self, used: int) -> None:
+        """Say it, or raise it where nothing is left."""
+        if not self._errors or self._say is None:
+            return
+        count, first = len(self._errors), [str(error) for error in self._errors[:_TOLD]]
+        told = " | ".join(first) + (f" | and {count - _TOLD} more" if count > _TOLD else "")
+        if not used:
+            raise PictureError(f"{self._root}: none of {count} pictures can be used: {told}")
+        self._say(f"left out {count} of {used + count} pictures that cannot be used: {told}")
+
+
+def _read_folder(
+    root: Path, found: list[Path], role: Role, channels: int, exclude: Sequence[str], unusable: _Unusable
+) -> PictureSet:
     if role == "train":
         _check_excluded(str(root), exclude, [path.stem for path in found])
     kept = [path for path in found if path.stem not in exclude]  # the others stay unread: they may be damaged
-    named = sorted((path.relative_to(root).with_suffix("").as_posix(), path) for path in kept)
-    pixels = tuple(read_picture(path, _channels(channels)) for _, path in named)
-    return _require_any(str(root), role, PictureSet(tuple(name for name, _ in named), pixels))
+    names, pixels = [], []
+    for name, path in sorted((printable(path.relative_to(root).with_suffix("").as_posix()), path) for path in kept):
+        try:
+            pixels.append(read_picture(path, _channels(channels)))
+            names.append(name)
+        except PictureError as error:
+            unusable.add(error)
+    unusable.tell(len(names))
+    return _require_any(str(root), role, PictureSet(tuple(names), tuple(pixels)))
 
 
 def _require_any(root: str, role: Role, pictures: PictureSet) -> PictureSet:
@@ -132,30 +177,33 @@ def split(pictures: PictureSet, seed: int, validation_fraction: float) -> tuple[
     return weights, arch, validation
 
 
-def check_sizes(pictures: PictureSet, side: int, purpose: str) -> None:
-    """Refuse pictures smaller than ``side`` pixels on either side.
+def large_enough(pictures: PictureSet, side: int, purpose: str, say: Say) -> PictureSet:
+    """Leave out pictures smaller than ``side`` pixels on either side, and say so in one line.
 
     Raises:
-        PictureError: names the first such picture, its size, and the mend.
+        PictureError: all are smaller; says how to mend it.
     """
-    for name, pixels in zip(pictures.names, pictures.pixels, strict=True):
-        height, width = pixels.shape[:2]
-        if min(height, width) < side:
-            raise PictureError(
-                f"{name}: {width}x{height} pixels is too small for {purpose}, which takes {side}x{side};"
-                " remove the picture (data.exclude) or make the patch smaller"
-            )
+    small = [i for i, pixels in enumerate(pictures.pixels) if min(pixels.shape[:2]) < side]
+    if not small:
+        return pictures
+    sizes = [f"{pictures.names[i]} ({pictures.pixels[i].shape[1]}x{pictures.pixels[i].shape[0]})" for i in small]
+    told = ", ".join(sizes[:_TOLD]) + (f" and {len(small) - _TOLD} more" if len(small) > _TOLD else "")
+    wanted = f"too small for {purpose}, which takes {side}x{side} pixels"
+    if len(small) == len(pictures):
+        raise PictureError(f"all {len(small)} pictures are {wanted}: {told}; make the patch smaller")
+    say(f"left out {len(small)} of {len(pictures)} pictures, {wanted}: {told}")
+    return pictures.subset(sorted(set(range(len(pictures))) - set(small)))
 
 
-def _folder_paths(root: Path, role: Role) -> list[Path] | None:
+def _folder_paths(root: Path, role: Role, unlisted: Callable[[PictureError], None]) -> list[Path] | None:
     if role == "all":
-        return find_pictures(root)
+        return find_pictures(root, unlisted)
     if not (root / "train").is_dir():
-        return find_pictures(root) if role == "train" else None
+        return find_pictures(root, unlisted) if role == "train" else None
     if role == "test":
-        return find_pictures(root / "test") if (root / "test").is_dir() else None
+        return find_pictures(root / "test", unlisted) if (root / "test").is_dir() else None
     parts = [root / "train"] + ([root / "val"] if (root / "val").is_dir() else [])
-    return [path for part in parts for path in find_pictures(part)]
+    return [path for part in parts for path in find_pictures(part, unlisted)]
 
 
 def _load_bundled(role: Role, channels: int) -> PictureSet:
@@ -164,6 +212,8 @@ def _load_bundled(role: Role, channels: int) -> PictureSet:
 
 
 def _load_tfds(name: str, role: Role, channels: int) -> PictureSet:
+    if not re.fullmatch(_TFDS_NAME, name):
+        raise PictureError(f"{TFDS}{name}: no name of a TFDS set; give NAME, NAME/CONFIG or either with :VERSION")
     import tensorflow_datasets as tfds  # noqa: PLC0415  heavy, and only this source needs it
 
     part = "train" if role == "train" else "validation"
