@@ -1,6 +1,7 @@
 """The commands `evaluate`, `restore` and `draw`: one line with exit code 2 for every mistake, and nothing lost."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -101,3 +102,22 @@ def test_what_cannot_be_drawn(capsys, pictures):
     assert "missing.json" in mistake(capsys, "draw", pictures / "missing.json", "--output", pictures / "a.svg")
     (pictures / "damaged.json").write_text("{")
     assert "not JSON" in mistake(capsys, "draw", pictures / "damaged.json", "--output", pictures / "a.svg")
+
+
+def test_results_that_are_there_can_be_kept(capsys, model, pictures):
+    (pictures / "out").mkdir()
+    (pictures / "out" / "x.png").write_bytes(b"mine")
+    words = ["restore", model, pictures / "a" / "x.png", "--output", pictures / "out"]
+    code, _, err = run(capsys, *words, "--keep")
+    assert (code, err) == (0, [f"{pictures}/a/x.png: {pictures}/out/x.png is there already"])
+    assert (pictures / "out" / "x.png").read_bytes() == b"mine"
+
+
+def test_a_path_of_any_bytes_is_told_in_one_line(capsys, pictures):
+    SMALLEST.save(pictures / "architecture.json")
+    drawing = pictures / os.fsdecode(b"caf\xe9.svg")
+    code, out, _ = run(capsys, "draw", pictures / "architecture.json", "--output", drawing)
+    assert (code, out) == (0, [rf"{pictures}/caf\udce9.svg"])
+    assert drawing.exists()
+    message = mistake(capsys, "draw", os.fsdecode(b"\x1b[2Jcaf\xe9.json"), "--output", drawing)
+    assert message.startswith(r"hinas: \x1b[2Jcaf\xe9.json: cannot be read")

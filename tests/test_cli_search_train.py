@@ -126,6 +126,7 @@ def test_help_names_every_field_with_its_words(capsys, command):
     assert "--workdir" in text
     assert all(f"--search.{field.name.replace('_', '-')}" in text for field in dataclasses.fields(SearchConfig))
     assert "Patches a step." in text
+    assert "a .py is a program that is executed" in text
 
 
 def test_help_alone_lists_commands_and_configs(capsys):
@@ -134,6 +135,7 @@ def test_help_alone_lists_commands_and_configs(capsys):
     text = "\n".join(out)
     assert all(f"\n  {command} " in text for command in COMMANDS)
     assert all(name in text for name in config_names())
+    assert "a .py is a program that is executed" in text
 
 
 def test_without_a_command_the_usage_is_told_with_exit_code_2(capsys):

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from hinas_jax.cli import demo, draw, evaluate, restore, search, train
-from hinas_jax.cli.arguments import say, tell
+from hinas_jax.cli.arguments import CONFIG_FILES, say, tell
 from hinas_jax.cli.mistakes import MISTAKES
 from hinas_jax.compiling import enable_compilation_cache
 from hinas_jax.config import config_names
+from hinas_jax.data.names import printable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,8 +82,8 @@ def _usage() -> str:
     for name, command in COMMANDS.items():
         call = f"  {name} {command.arguments}"
         lines += [f"{call:<64}{command.about}"] if len(call) < 64 else [call, " " * 64 + command.about]
-    more = f"hinas COMMAND --help tells more. Configs: {', '.join(config_names())}; or the path of a file."
-    return "\n".join([*lines, "", more])
+    more = f"hinas COMMAND --help tells more. Configs: {', '.join(config_names())}; or the path of a file:"
+    return "\n".join([*lines, "", more, CONFIG_FILES])
 
 
 def _cache_folder() -> Path:
@@ -91,5 +92,5 @@ def _cache_folder() -> Path:
 
 
 def _fail(line: str) -> NoReturn:
-    say(f"hinas: {line}")
+    say(printable(f"hinas: {line}"))
     sys.exit(2)

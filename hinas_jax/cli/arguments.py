@@ -7,7 +7,7 @@ import dataclasses
 import io
 import re
 import sys
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import tyro
 
@@ -15,6 +15,10 @@ from hinas_jax.cli.mistakes import UsageError
 from hinas_jax.config import config_names, load_config
 
 T = TypeVar("T")
+
+CONFIG_FILES: Final = (
+    "a .json is read and runs nothing; a .py is a program that is executed, so give only one you trust."
+)
 
 
 def parse(kind: type[T], words: list[str], command: str, *, takes_config: bool = False) -> T:
@@ -36,6 +40,7 @@ def parse(kind: type[T], words: list[str], command: str, *, takes_config: bool =
         if name in ("-h", "--help"):
             name, words = config_names()[0], [name]
             tell(f"usage: hinas {command} CONFIG [--field value]...; defaults shown are those of the config {name}\n")
+            tell(f"CONFIG: {', '.join(config_names())}; or the path of a file: {CONFIG_FILES}\n")
         if not name or name.startswith("-"):
             raise UsageError(f"hinas {command} needs a config first; known are {', '.join(config_names())}")
         missing = {field.name: tyro.MISSING for field in dataclasses.fields(kind) if _required(field)}  # type: ignore[arg-type]
@@ -58,8 +63,9 @@ def say(line: str) -> None:
 
 
 def tell(line: str) -> None:
-    """Write a line of the result, to the standard output."""
-    print(line, flush=True)  # noqa: T201
+    """Write a line of the result, to the standard output; what that cannot encode, as a path's stray bytes, escaped."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(line.encode(encoding, "backslashreplace").decode(encoding), flush=True)  # noqa: T201
 
 
 def _required(field: dataclasses.Field[Any]) -> bool:

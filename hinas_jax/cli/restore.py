@@ -23,16 +23,20 @@ class Restore:
     inputs: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Pictures, or folders of pictures."""
     output: Path
-    """Folder for the restored pictures, under their own names."""
+    """Folder for the restored pictures, under their own names and in their formats (PNG where that cannot be)."""
     tile: int = restoring.TILE
     """Side of the tiles that larger pictures are cut into, in pixels: less takes less memory."""
+    keep: bool = False
+    """Leave results that are there already as they are, to go on after an interruption."""
 
 
 def run(words: list[str]) -> None:
     """Run the command with these arguments."""
     options = parse(Restore, words, "restore")
     try:
-        failures = restoring.restore_files(options.model, options.inputs, options.output, tile=options.tile, say=say)
+        failures = restoring.restore_files(
+            options.model, options.inputs, options.output, tile=options.tile, keep=options.keep, say=say
+        )
     except MISTAKES:
         raise
     except ValueError as error:
