@@ -105,7 +105,9 @@ probabilities_of = st.tuples(st.integers(1, 4), st.integers(1, 4)).map(lambda sh
 @given(st.data())
 def test_viterbi_equals_brute_force_with_ties(data):
     probabilities = data.draw(arrays(np.float32, data.draw(probabilities_of), elements=halves))
-    assert viterbi(probabilities) == best_path(probabilities)
+    best = best_path(probabilities)
+    if product_along(best, probabilities) > 0:  # of transition probabilities, that of one path always is
+        assert viterbi(probabilities) == best
 
 
 @quick
