@@ -20,6 +20,11 @@ SCHEMA: Final = 1
 OPERATIONS: Final = ("conv3", "sep3", "sep5", "dil3", "dil5", "skip", "none")
 
 LARGEST_WIDTH: Final = 65536  #: channels
+MOST_LAYERS: Final = 64
+MOST_NODES: Final = 16  #: of a cell
+MOST_EDGES: Final = 2 * MOST_LAYERS * MOST_NODES  #: of a network; the decoded cells of the paper keep two a node
+MOST_PARAMETERS: Final = 10**9  #: a thousand times more than networks of this space have; 4 GB
+LARGEST_FILE: Final = 2**22  #: bytes of a JSON file; the largest architecture takes a tenth of it
 
 TASKS: Final = ("denoise", "super_resolve")
 
@@ -121,6 +126,12 @@ class Architecture:
             raise ArchitectureError(f"{len(self.cells)} cells but {len(self.levels)} levels: one of each a layer")
         if len({len(cell.nodes) for cell in self.cells}) != 1:
             raise ArchitectureError("all cells must have the same number of nodes")
+        if len(self.cells) > MOST_LAYERS or self.node_count > MOST_NODES:
+            raise ArchitectureError(
+                f"at most {MOST_LAYERS} layers and {MOST_NODES} nodes, not {len(self.cells)} and {self.node_count}"
+            )
+        if (edges := sum(len(cell.operations()) for cell in self.cells)) > MOST_EDGES:
+            raise ArchitectureError(f"at most {MOST_EDGES} edges, not {edges}")
         path = (0, *self.levels)  # layer 0 holds levels 0 and 1 only
         for layer, (before, level) in enumerate(zip(path, self.levels, strict=False)):
             if not _is_count(level) or not 0 <= level < len(self.width_factors):
@@ -131,6 +142,10 @@ class Architecture:
             raise ArchitectureError(
                 f"width factors {self.width_factors} leave a layer of {self.base_width} no channels"
             )
+        if max(self.widths) > LARGEST_WIDTH:
+            raise ArchitectureError(f"a layer has {max(self.widths)} channels a node, more than {LARGEST_WIDTH}")
+        if (count := self.parameters()) > MOST_PARAMETERS:
+            raise ArchitectureError(f"{count:,} parameters are more than {MOST_PARAMETERS:,}, the most that is taken")
 
     def _check_ranges(self) -> None:
         if self.task not in TASKS:
@@ -228,6 +243,10 @@ class Architecture:
             ArchitectureError: the file cannot be read or holds no valid architecture; the message names it.
         """
         try:
+            if path.exists() and not path.is_file():
+                raise ArchitectureError("a folder or a device, not a file; give an architecture.json")
+            if path.stat().st_size > LARGEST_FILE:
+                raise ArchitectureError(f"larger than {LARGEST_FILE:,} bytes; give an architecture.json")
             return cls.from_json(path.read_text())
         except OSError as error:
             raise ArchitectureError(f"{path}: cannot be read ({error.strerror}); give an architecture.json") from None

@@ -15,6 +15,7 @@ import typing
 from pathlib import Path
 from typing import Any, Literal
 
+from hinas_jax.architecture import LARGEST_FILE
 from hinas_jax.losses import PixelLoss
 from hinas_jax.metrics import SSIM_WINDOW
 from hinas_jax.space.operations import Precision, Remat
@@ -266,16 +267,19 @@ def config_names() -> list[str]:
 def load_config(name: str) -> Config:
     """A config by name, by the path of a Python file that sets ``config``, or of a run's config.json.
 
-    A Python file is executed: give only files that you trust.
+    A Python file is executed: give only files that you trust. A JSON file is data, of at most LARGEST_FILE bytes.
 
     Raises:
         ConfigError: no such config, or the file holds none.
     """
-    path = Path(name) if name.endswith((".py", ".json")) else _config_folder() / f"{name}.py"
-    if not path.is_file():
+    named = name in config_names()
+    path = _config_folder() / f"{name}.py" if named else Path(name)
+    if not path.is_file() or path.suffix not in (".py", ".json"):
         raise ConfigError(f"there is no config {name!r}; known are {', '.join(config_names())}, or give a file's path")
     try:
         if path.suffix == ".json":
+            if path.stat().st_size > LARGEST_FILE:
+                raise ConfigError(f"larger than {LARGEST_FILE:,} bytes; give a run's config.json")
             return Config.from_json(path.read_text())
         return _run_config_file(path)
     except (ConfigError, ValueError) as error:

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import json
 import math
+import os
 from pathlib import Path
 
 import jax
@@ -173,6 +174,21 @@ def test_edges_and_cells_check_themselves(make, words):
         ({"base_width": True}, "base_width"),
         ({"base_width": 10**9}, "base_width"),
         ({"start_width": -1}, "start_width"),
+        ({"base_width": 2000, "width_factors": (1000, 1000)}, "2000000 channels a node, more than 65536"),
+        ({"base_width": 30_000, "width_factors": (1, 1)}, "parameters are more than 1,000,000,000"),
+        ({"cells": EXAMPLE.cells[:1] * 65, "levels": (0,) * 65}, "at most 64 layers and 16 nodes, not 65 and 2"),
+        (
+            {"cells": (CellArchitecture(EXAMPLE.cells[0].nodes[:1] * 17),) * 2},
+            "at most 64 layers and 16 nodes, not 2 and 17",
+        ),
+        (
+            {
+                "cells": (CellArchitecture(tuple(tuple(Edge(s, "skip") for s in range(i + 2)) for i in range(16))),)
+                * 20,
+                "levels": (0,) * 20,
+            },
+            "at most 2048 edges, not 3040",
+        ),
         ({"end_width": None}, "end_width"),
         ({"residual": 1}, "residual"),
     ],
@@ -315,6 +331,21 @@ def test_a_save_that_breaks_off_leaves_the_old_file_whole(tmp_path, monkeypatch)
         EXAMPLE.scaled(2).save(path)
     monkeypatch.undo()
     assert Architecture.load(path) == EXAMPLE
+
+
+def test_a_file_too_large_to_be_one_is_refused_unread(tmp_path):
+    path = tmp_path / "architecture.json"
+    with path.open("wb") as file:
+        file.truncate(10**10)  # sparse: takes no room
+    with pytest.raises(ArchitectureError, match=r"architecture\.json: larger than 4,194,304 bytes"):
+        Architecture.load(path)
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "architecture.json")
+    for path in (tmp_path / "architecture.json", tmp_path, Path("/dev/zero")):
+        with pytest.raises(ArchitectureError, match="a folder or a device, not a file"):
+            Architecture.load(path)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{}", b"\xff\xfe\x00", b'{"schema": 1}'])

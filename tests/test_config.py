@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -338,3 +339,25 @@ def test_the_last_epoch_is_always_evaluated_and_never_all_are_warm_up(epochs):
     search = SearchConfig(epochs=epochs)
     assert search.evaluated(epochs)
     assert search.warmup_epochs < epochs
+
+
+def test_a_name_is_never_a_path_to_a_program(tmp_path, monkeypatch):
+    """Only a path that says it is Python is executed."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text("raise SystemError('was run')")
+    (tmp_path / "mine.txt").write_text("raise SystemError('was run')")
+    for name in (str(tmp_path / "mine"), "../mine", "./mine", str(tmp_path / "mine.txt"), "debug/", "../configs/debug"):
+        assert "there is no config" in refusal(load_config, name)
+    assert "was run" in refusal(load_config, str(tmp_path / "mine.py"))
+
+
+def test_a_json_file_too_large_to_be_a_config_is_refused_unread(tmp_path):
+    path = tmp_path / "config.json"
+    with path.open("wb") as file:
+        file.truncate(10**10)  # sparse: takes no room
+    assert "larger than 4,194,304 bytes" in refusal(load_config, str(path))
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "config.json")
+    assert "there is no config" in refusal(load_config, str(tmp_path / "config.json"))

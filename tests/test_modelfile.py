@@ -1,6 +1,8 @@
 """A model file comes back bit for bit, and nothing else passes for one."""
 
+import dataclasses
 import json
+import os
 
 import jax
 import numpy as np
@@ -9,6 +11,7 @@ from flax import traverse_util
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from hinas_jax import modelfile
 from hinas_jax.architecture import Architecture, CellArchitecture, Edge
 from hinas_jax.modelfile import FORMAT, Model, ModelError
 from hinas_jax.space.initialise import variable_shapes
@@ -132,6 +135,57 @@ def test_tensors_that_do_not_fit_the_architecture_are_refused(tmp_path, parts):
     for tensor in spoilt.values():
         save_file(tensor, path, metadata)
         refusal(path)
+
+
+def test_values_that_are_no_numbers_are_refused(tmp_path, parts):
+    tensors, metadata = parts
+    path, name = tmp_path / "model.safetensors", "params/start/conv_0/kernel"
+    spoilt = tensors[name].copy()
+    spoilt.flat[5] = np.nan
+    save_file(tensors | {name: spoilt}, path, metadata)
+    assert f"tensor {name} holds values that are no numbers" in refusal(path)
+
+
+def header_of(length, header=b""):
+    return length.to_bytes(8, "little") + header
+
+
+@pytest.mark.parametrize("length", [0, 1, 2**24 + 1, 10**12, 2**64 - 1])
+def test_a_header_that_claims_too_much_is_refused_unread(tmp_path, length):
+    path = tmp_path / "model.safetensors"
+    with path.open("wb") as file:
+        file.write(header_of(length))
+        file.truncate(10**10)  # sparse: takes no room
+    assert "not a model file" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        {"dtype": "F32", "shape": [10**12], "data_offsets": [0, 4 * 10**12]},
+        {"dtype": "F32", "shape": [2**40, 2**40], "data_offsets": [0, 64]},
+        {"dtype": "F32", "shape": [], "data_offsets": [2**63, 2**64 - 1]},
+        {"dtype": "F32", "shape": [-1], "data_offsets": [64, 0]},
+    ],
+)
+def test_tensors_of_terabytes_are_refused_before_memory_is_taken(tmp_path, parts, claim):
+    header = json.dumps({"__metadata__": parts[1], "params/start/conv_0/kernel": claim}).encode()
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(header_of(len(header), header) + bytes(64))
+    assert "not a model file" in refusal(path)
+
+
+def test_an_architecture_larger_than_the_file_is_refused_before_its_network_is_traced(tmp_path, parts, monkeypatch):
+    tensors, metadata = parts
+    path = tmp_path / "model.safetensors"
+    save_file(tensors, path, metadata | {"architecture": dataclasses.replace(ARCHITECTURE, base_width=2000).to_json()})
+    monkeypatch.setattr(modelfile, "_shapes", None)
+    assert "not those of its architecture" in refusal(path)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "model.safetensors")
+    assert "a device or a pipe" in refusal(tmp_path / "model.safetensors")
 
 
 def test_an_architecture_of_another_width_is_refused(tmp_path, parts):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Final
 
-from hinas_jax.architecture import LARGEST_WIDTH
+from hinas_jax.architecture import LARGEST_WIDTH, MOST_LAYERS, MOST_NODES
 
 MOVES: Final = (-1, 0, 1)  #: narrower, same, wider: the three decisions of section 3.2, the order of beta's last axis
 
@@ -39,8 +39,8 @@ class SearchSpace:
         for name in ("layers", "nodes", "base_width", "start_width", "end_width"):
             if not 1 <= getattr(self, name) <= LARGEST_WIDTH:
                 raise ValueError(f"{name} must be 1 to {LARGEST_WIDTH}, not {getattr(self, name)}")
-        if self.nodes > 16 or self.layers > 64:
-            raise ValueError(f"at most 16 nodes and 64 layers, not {self.nodes} and {self.layers}")
+        if self.nodes > MOST_NODES or self.layers > MOST_LAYERS:
+            raise ValueError(f"at most {MOST_NODES} nodes and {MOST_LAYERS} layers, not {self.nodes} and {self.layers}")
         if not self.width_factors or any(factor <= 0 for factor in self.width_factors):
             raise ValueError(f"width_factors must be one or more numbers above 0, not {self.width_factors}")
         if list(self.width_factors) != sorted(set(self.width_factors)):
