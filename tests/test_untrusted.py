@@ -133,9 +133,14 @@ def watched(tmp_path_factory):
     (folder / "program.py").write_text("from hinas_jax.config import Config\n\nconfig = Config()\n")
     before = sorted(path.relative_to(folder) for path in folder.rglob("*"))
     done = subprocess.run(
-        [sys.executable, "-B", "-c", WATCH], cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"},
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        [sys.executable, "-B", "-c", WATCH],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert sorted(path.relative_to(folder) for path in folder.rglob("*")) == before
     return {name: words for name, (_, words) in files.items()}, json.loads(done.stdout)
