@@ -26,8 +26,6 @@ MOST_EDGES: Final = 2 * MOST_LAYERS * MOST_NODES  #: of a network; the decoded c
 MOST_PARAMETERS: Final = 10**9  #: a thousand times more than networks of this space have; 4 GB
 LARGEST_FILE: Final = 2**22  #: bytes of a JSON file; the largest architecture takes a tenth of it
 
-TASKS: Final = ("denoise", "super_resolve")
-
 _OPERATION_WEIGHTS: Final[Mapping[str, tuple[int, int, int]]] = {
     # kernel size k, number of (depthwise k x k, pointwise) pairs, number of dense k x k convolutions
     "conv3": (3, 0, 1),
@@ -98,9 +96,9 @@ class Architecture:
         base_width: W, in channels of a node at level 0.
         width_factors: the factor of each level; a node of a layer at level i has ``base_width * width_factors[i]``
             channels, and its cell's output N times as many.
-        task: "denoise" or "super_resolve".
+        task: the name of what it restores ("denoise", "super_resolve", ...); ``tasks`` knows them.
         channels: channels of a picture, 1 (grey) or 3 (RGB).
-        scale: pixel-shuffle factor, 1 for denoising.
+        scale: pixel-shuffle factor, 1 where pictures keep their size.
         residual: whether f_net = f_res + f_skip (section 3.3) or f_res alone.
         start_width: channels of the two 3x3 convolutions of the start.
         end_width: channels between the two 3x3 convolutions of the end.
@@ -148,8 +146,8 @@ class Architecture:
             raise ArchitectureError(f"{count:,} parameters are more than {MOST_PARAMETERS:,}, the most that is taken")
 
     def _check_ranges(self) -> None:
-        if self.task not in TASKS:
-            raise ArchitectureError(f"task {self.task!r} is not one of {', '.join(TASKS)}")
+        if not isinstance(self.task, str) or not re.fullmatch("[a-z][a-z0-9_]*", self.task):
+            raise ArchitectureError(f"task must be a name in small letters, not {self.task!r}")
         if not _is_count(self.channels) or self.channels not in (1, 3):
             raise ArchitectureError(f"channels must be 1 (grey) or 3 (RGB), not {self.channels!r}")
         for name in ("base_width", "scale", "start_width", "end_width"):
@@ -158,8 +156,6 @@ class Architecture:
                 raise ArchitectureError(f"{name} must be a whole number from 1 to {LARGEST_WIDTH}, not {value!r}")
         if not isinstance(self.residual, bool):
             raise ArchitectureError(f"residual must be true or false, not {self.residual!r}")
-        if (self.task == "denoise") != (self.scale == 1):
-            raise ArchitectureError(f"task {self.task!r} does not go with scale {self.scale}")
         if not self.width_factors or any(
             isinstance(f, bool) or not isinstance(f, int | float) or not 0 < f <= 1024 for f in self.width_factors
         ):

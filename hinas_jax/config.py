@@ -20,7 +20,7 @@ from hinas_jax.losses import PixelLoss
 from hinas_jax.metrics import SSIM_WINDOW
 from hinas_jax.space.operations import Precision, Remat
 from hinas_jax.space.search_space import SearchSpace
-from hinas_jax.tasks import Denoise, SuperResolve, Task
+from hinas_jax.tasks import Draw, Task, TaskName, build_task
 
 
 class ConfigError(ValueError):
@@ -31,12 +31,21 @@ class ConfigError(ValueError):
 class TaskConfig:
     """What is restored."""
 
-    name: Literal["denoise", "super_resolve"] = "denoise"
-    """denoise: additive Gaussian noise. super_resolve: bicubic reduction."""
+    name: TaskName = "denoise"
+    """denoise: additive Gaussian noise. super_resolve: bicubic reduction. deblock: JPEG artefacts. deblur: Gaussian
+    blur. paired: real degradations, of which data.root shows clean and degraded pictures. Fields of other tasks than
+    this are not looked at."""
     sigmas: tuple[float, ...] = (30.0, 50.0, 70.0)
-    """Denoising: noise levels in grey levels of 0 to 255; of several, one is drawn for each patch."""
+    """Denoising: noise levels in grey levels of 0 to 255."""
     scale: int = 1
-    """Super-resolution: 2, 3 or 4. Denoising: 1."""
+    """Super-resolution: 2, 3, 4 or 8. Other tasks: 1."""
+    qualities: tuple[int, ...] = (10, 20, 30, 40)
+    """JPEG artefacts: qualities from 1 (worst) to 100."""
+    blurs: tuple[float, ...] = (1.6,)
+    """Gaussian blur: standard deviations of the kernel, in pixels."""
+    draw: Draw = "set"
+    """Of several sigmas, qualities or blurs, what is drawn for each patch. set: one of them. range: any between the
+    least and the greatest."""
     channels: Literal[1, 3] = 1
     """1: grey. 3: RGB."""
     residual: bool = True
@@ -44,18 +53,15 @@ class TaskConfig:
 
     def __post_init__(self) -> None:
         _require_forms(self, "task.")
-        if self.name == "denoise":
-            _require(self.scale == 1, f"task.scale must be 1 for denoising, not {self.scale}")
-            ok = bool(self.sigmas) and all(0 < sigma <= 255 for sigma in self.sigmas)
-            _require(ok, f"task.sigmas must be one or more noise levels above 0 and up to 255, not {self.sigmas}")
-        else:
-            _require(self.scale in (2, 3, 4), f"task.scale must be 2, 3 or 4 for super-resolution, not {self.scale}")
+        try:
+            scale = self.build().scale
+        except ValueError as error:
+            raise ConfigError(f"task.{error}") from None
+        _require(scale == self.scale, f"task.scale must be {scale} for the task {self.name}, not {self.scale}")
 
     def build(self) -> Task:
         """The task itself."""
-        if self.name == "denoise":
-            return Denoise(self.sigmas, self.channels, self.residual)
-        return SuperResolve(self.scale, self.channels, self.residual)
+        return build_task(self.name, dataclasses.asdict(self))
 
 
 @dataclasses.dataclass(frozen=True)

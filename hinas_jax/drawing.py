@@ -40,7 +40,6 @@ _LABELS: Final[Mapping[str, str]] = {
     "dil5": "dil 5x5",
     "skip": "skip",
 }
-_TITLES: Final = {"denoise": "Denoising network", "super_resolve": "Super-resolution network"}
 _KINDS: Final[Mapping[str, str]] = {
     "conv": "convolution",
     "sep": "separable convolution",
@@ -94,7 +93,7 @@ def draw_architecture(architecture: Architecture, path: Path, *, title: str | No
     """
     network = _Network(architecture)
     graphs = [_Graph.of(cell) for cell in architecture.cells]
-    heading = f"{title or _TITLES[architecture.task]}: {architecture.parameters():,} parameters"
+    heading = f"{title or _title(architecture)}: {architecture.parameters():,} parameters"
     width = max(_LEAST_PAGE, network.least_width, 0.135 * len(heading), *(g.least_width for g in graphs))
     rows = list(_rows(graphs, width))
     top = _MARGIN + 0.65 + network.height + 0.4
@@ -237,10 +236,14 @@ class _Network:
         codes = [Curve.MOVETO, Curve.LINETO, curved, curved, Curve.LINETO, curved, curved, Curve.LINETO]
         curve = Curve([*rise, *fall], codes)
         pen.stroke(curve, colour=_GREY, weight=1.3, arrow=True)
-        denoise = self._architecture.task == "denoise"
-        words = "copy" if denoise else f"bicubic x{self._architecture.scale}"
+        scale = self._architecture.scale
+        words = "copy" if scale == 1 else f"bicubic x{scale}"
         pen.box((start + end) / 2, over, 0.09 * len(words) + 0.16, 0.24, edge="white")
         pen.text((start + end) / 2, over, words, size=9.5)
+
+
+def _title(architecture: Architecture) -> str:
+    return f"{architecture.task.replace('_', ' ').capitalize()} network"
 
 
 # ---- The cells ---------------------------------------------------------------------------------------------

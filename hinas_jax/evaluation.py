@@ -1,10 +1,11 @@
 """Measuring a model, or a baseline without a network, by a named protocol.
 
-standard: whole pictures. Denoising: one seeded draw of noise, neither clipped nor rounded. Super-resolution: the output
-    clipped and rounded to 8 bits, Y of BT.601 studio range kept as float, ``scale`` pixels of border cropped.
+standard: whole pictures, degraded once with the seed. Super-resolution: the output clipped and rounded to 8 bits, Y of
+    BT.601 studio range kept as float, ``scale`` pixels of border cropped. All other tasks: all pixels and channels,
+    the output neither clipped nor rounded; nor is the noise of denoising.
 released: as the authors' test code measures, for comparison with the paper's rows only. Denoising: tiles of 64 pixels
     at a stride of 48, FRESH noise for every tile, overlaps averaged. Super-resolution: Y with the weights of R and B
-    swapped, no border cropped, nothing rounded, SSIM over the zero-padded picture.
+    swapped, no border cropped, nothing rounded, SSIM over the zero-padded picture. Other tasks: refused.
 Both: the mean over pictures of each picture's PSNR and SSIM.
 """
 
@@ -12,9 +13,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import jax
 import jax.numpy as jnp
@@ -25,11 +26,11 @@ from tqdm import tqdm
 
 from hinas_jax.compiling import Say
 from hinas_jax.data.colour import luma
-from hinas_jax.data.sources import BUNDLED, TFDS, PictureSet, load_pictures
+from hinas_jax.data.sources import BUNDLED, TFDS, PictureSet, Role, load_pictures
 from hinas_jax.inference import ready
 from hinas_jax.metrics import SSIM_WINDOW, psnr, ssim
 from hinas_jax.modelfile import Model
-from hinas_jax.tasks import Denoise, SuperResolve, Task, crop_to_multiple, task_of
+from hinas_jax.tasks import TASKS, Task, TaskName, build_task, crop_to_multiple, task_of
 from hinas_jax.tiling import tile_starts
 
 Protocol = Literal["standard", "released"]
@@ -48,12 +49,14 @@ class EvaluationError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """One row: a set of pictures at one level of degradation. PSNR in dB."""
+    """One row: a set of pictures at one strength of degradation. PSNR in dB.
+
+    ``strength`` has the task's name for it and its value, as {"sigma": 50.0} or {"scale": 2}; it may be empty.
+    """
 
     set: str
     task: str
-    sigma: float | None
-    scale: int | None
+    strength: Mapping[str, float]
     images: int
     psnr: float
     ssim: float
@@ -77,6 +80,9 @@ def evaluate(
     protocol: Protocol = "standard",
     sigma: float | None = None,
     scale: int | None = None,
+    quality: int | None = None,
+    blur: float | None = None,
+    task: TaskName | None = None,
     channels: int | None = None,
     seed: int = 0,
     say: Say = print,
@@ -90,6 +96,9 @@ def evaluate(
         protocol: see the head of this module.
         sigma: noise level in grey levels; default: those the model was trained for.
         scale: factor of super-resolution, for a baseline; a model has its own.
+        quality: of JPEG; default: those the model was trained for.
+        blur: width of the Gaussian blur in pixels; default: those the model was trained for.
+        task: for a baseline, if no strength tells it (``paired``); a model has its own.
         channels: 1 or 3, for a baseline; a model has its own.
         seed: of the noise.
         say: where lines for people go.
@@ -104,25 +113,31 @@ def evaluate(
     if model not in BASELINES and not Path(model).exists():
         raise EvaluationError(f"{model} is neither a model file nor one of the baselines {', '.join(BASELINES)}")
     loaded = None if model in BASELINES else Model.load(Path(model))
-    tasks = _tasks(model, loaded, sigma, scale, channels)
+    given = {"sigma": sigma, "scale": scale, "quality": quality, "blur": blur}
+    asked = {name: value for name, value in given.items() if value is not None}
+    if loaded is None:
+        rows = _tasks_of_baseline(model, asked, task, channels)
+    else:
+        rows = _tasks_of_model(model, loaded, asked, task, channels)
+    if protocol == "released" and not rows[0].in_released_code:
+        raise EvaluationError(f"the authors' code does not measure the task {rows[0].name}; use --protocol standard")
     name = _set_name(images, data or BUNDLED)
-    pictures = _pictures(images, data or BUNDLED, tasks[0].channels)
-    _check_sizes(pictures, protocol, tasks[0])
+    pictures = _pictures(images, data or BUNDLED, rows[0])
+    _check_sizes(pictures, protocol, rows[0])
     say(f"{len(pictures)} pictures of {name}, protocol {protocol}")
     results = []
-    for task in tasks:
-        restorer = baseline(model, task) if loaded is None else network_restorer(loaded)
+    for row in rows:
+        restorer = baseline(model, row) if loaded is None else network_restorer(loaded)
         values = [
-            measure(task, restorer, pixels, protocol, jax.random.fold_in(jax.random.key(seed), i))
+            measure(row, restorer, pixels, protocol, jax.random.fold_in(jax.random.key(seed), i))
             for i, pixels in enumerate(tqdm(pictures.pixels, desc=name, unit="picture", dynamic_ncols=True))
         ]
         means = np.mean(np.array(values, np.float64), axis=0)
         results.append(
             Result(
                 set=name,
-                task=task.name,
-                sigma=task.sigmas[0] if isinstance(task, Denoise) else None,
-                scale=task.scale if isinstance(task, SuperResolve) else None,
+                task=row.name,
+                strength=dict(zip((row.strength,), row.strengths, strict=False)),  # none where it has none
                 images=len(pictures),
                 psnr=float(means[0]),
                 ssim=float(means[1]),
@@ -155,8 +170,7 @@ def write_report(report: Report, path: Path) -> None:
         EvaluationError: the file cannot be written.
     """
     document = dataclasses.asdict(report)
-    for row in document["results"]:
-        row.pop("scale" if row["scale"] is None else "sigma")
+    document["results"] = [_flat(row) for row in document["results"]]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(document, indent=2) + "\n")
@@ -168,13 +182,13 @@ def measure(
     task: Task, restorer: Restorer, pixels: np.ndarray, protocol: Protocol, key: jax.Array
 ) -> tuple[float, float]:
     """PSNR and SSIM of one picture, degraded, restored and compared as the protocol says."""
-    pixels = crop_to_multiple(pixels, task.scale)
-    clean = pixels.astype(np.float32) / 255
-    if protocol == "released" and isinstance(task, Denoise):
-        restored = _restore_fresh_tiles(task, restorer, clean, key)
+    given = crop_to_multiple(pixels, task.scale).astype(np.float32) / 255
+    if _is_tiled(protocol, task):
+        clean, restored = given, _restore_fresh_tiles(task, restorer, given, key)
     else:
-        restored = restorer(np.asarray(_degrade(task, key, clean)), clean)
-    if isinstance(task, SuperResolve):
+        degraded, clean = (np.asarray(picture) for picture in _pair(task, key, given))
+        restored = restorer(degraded, clean)
+    if task.comparison == "luma":
         restored, clean = (_luma_of_output(picture, protocol, task.scale) for picture in (restored, clean))
         if protocol == "released":
             padding = SSIM_WINDOW // 2
@@ -184,8 +198,7 @@ def measure(
 
 
 def _check_sizes(pictures: PictureSet, protocol: Protocol, task: Task) -> None:
-    tiled = protocol == "released" and isinstance(task, Denoise)
-    least = RELEASED_TILE if tiled else SSIM_WINDOW + 2 * task.scale
+    least = RELEASED_TILE if _is_tiled(protocol, task) else SSIM_WINDOW + 2 * task.scale
     for name, pixels in zip(pictures.names, pictures.pixels, strict=True):
         height, width = crop_to_multiple(pixels, task.scale).shape[:2]
         if min(height, width) < least:
@@ -210,19 +223,20 @@ def baseline(name: str, task: Task) -> Restorer:
     """A method without a network.
 
     identity: the degraded picture (enlarged by repetition for super-resolution). bicubic: enlarged bicubically.
-    gaussian-blur: the best Gaussian blur, its width chosen for every picture with the truth in hand.
+    gaussian-blur: the best Gaussian blur, its width chosen for every picture with the truth in hand; not for
+    super-resolution.
 
     Raises:
         EvaluationError: the baseline does not fit the task.
     """
     if name == "bicubic":
-        if not isinstance(task, SuperResolve):
-            raise EvaluationError("the baseline bicubic is for super-resolution; give --scale, not --sigma")
+        if task.scale == 1:
+            raise EvaluationError(f"the baseline bicubic enlarges, which the task {task.name} does not; give --scale")
         upsample = jax.jit(task.skip)
         return lambda degraded, _: np.asarray(upsample(degraded))
     if name == "gaussian-blur":
-        if not isinstance(task, Denoise):
-            raise EvaluationError("the baseline gaussian-blur is for denoising; give --sigma, not --scale")
+        if task.scale != 1:
+            raise EvaluationError("the baseline gaussian-blur does not enlarge; give --sigma, not --scale")
         return best_gaussian_blur
     return lambda degraded, _: degraded.repeat(task.scale, axis=0).repeat(task.scale, axis=1)
 
@@ -241,56 +255,93 @@ def _set_name(images: Path | None, data: str) -> str:
     return "/".join((images or Path(data)).resolve().parts[-2:])
 
 
-def _tasks(name: str, model: Model | None, sigma: float | None, scale: int | None, channels: int | None) -> list[Task]:
-    """One task for each row of the report."""
-    if sigma is not None and not 0 < sigma <= 255:
-        raise EvaluationError(f"--sigma must be above 0 and up to 255, not {sigma:g}")
-    if model is None:
-        if (sigma is None) == (scale is None):
-            raise EvaluationError(f"the baseline {name} needs either --sigma or --scale")
-        if scale is not None and scale not in (2, 3, 4):
-            raise EvaluationError(f"--scale must be 2, 3 or 4, not {scale}")
-        if sigma is not None:
-            return [Denoise((sigma,), channels or 1)]
-        return [SuperResolve(scale or 2, channels or 3)]
+def _tasks_of_baseline(
+    name: str, asked: Mapping[str, float], task: TaskName | None, channels: int | None
+) -> list[Task]:
+    """The one task of a baseline's one row, by the strength asked for or by its name."""
+    kinds = [kind for kind in TASKS.values() if kind.strength in asked or kind.name == task]
+    if len(kinds) != 1 or len(asked) > 1 or (kinds[0].strength and not asked):
+        options = " or ".join(f"--{kind.strength}" for kind in TASKS.values() if kind.strength)
+        raise EvaluationError(f"the baseline {name} needs one of {options}, or --task paired")
+    kind = build_task(kinds[0].name, {} if channels is None else {"channels": channels})
+    return [_at(kind, asked)] if asked else [kind]
+
+
+def _tasks_of_model(
+    name: str, model: Model, asked: Mapping[str, float], task: TaskName | None, channels: int | None
+) -> list[Task]:
+    """One task for each row: at the strength asked for, or at each that the model was trained for."""
     architecture = model.architecture
     if channels not in (None, architecture.channels):
         raise EvaluationError(f"{name} restores pictures of {architecture.channels} channels, not {channels}")
-    if architecture.task == Denoise.name:
-        if scale is not None:
-            raise EvaluationError(f"{name} denoises; give --sigma, not --scale")
-        sigmas = (sigma,) if sigma is not None else _sigmas_of(name, model)
-        return [task_of(architecture, (s,)) for s in sigmas]
-    if sigma is not None or scale not in (None, architecture.scale):
-        raise EvaluationError(f"{name} is for super-resolution x{architecture.scale}, nothing else")
-    return [task_of(architecture)]
+    if task not in (None, architecture.task):
+        raise EvaluationError(f"{name} is for the task {architecture.task}, not {task}")
+    own = task_of(architecture)
+    if any(strength != own.strength for strength in asked):
+        give = f"; give --{own.strength} or nothing" if own.strength else ""
+        raise EvaluationError(f"{name} is for the task {own.name}, not for --{' or --'.join(asked)}{give}")
+    if asked:
+        row = _at(own, asked)
+        if row.scale != architecture.scale:
+            raise EvaluationError(f"{name} is for super-resolution x{architecture.scale}, nothing else")
+        return [row]
+    trained_for = _trained_for(name, model, own)
+    return [trained_for.at(value) for value in trained_for.strengths] or [trained_for]
 
 
-def _sigmas_of(name: str, model: Model) -> tuple[float, ...]:
-    """The noise levels that a model's card says it was trained for."""
-    task = model.card.get("task")
-    sigmas = task.get("sigmas") if isinstance(task, dict) else None
-    if not isinstance(sigmas, list) or not all(isinstance(s, int | float) and 0 < s <= 255 for s in sigmas):
-        raise EvaluationError(f"{name} does not say which noise it was trained for; give --sigma")
-    return tuple(float(s) for s in sigmas)
+def _at(task: Task, asked: Mapping[str, float]) -> Task:
+    (value,) = asked.values()
+    try:
+        return task.at(value)
+    except ValueError as error:
+        raise EvaluationError(f"--{task.strength} cannot be {value:g}: {error}") from None
 
 
-def _pictures(images: Path | None, data: str, channels: int) -> PictureSet:
+def _trained_for(name: str, model: Model, task: Task) -> Task:
+    """The task with the strengths that the model's card says it was trained for."""
+    fields = dataclasses.fields(task)  # type: ignore[arg-type]
+    graded = [field.name for field in fields if isinstance(getattr(task, field.name), tuple)]
+    if not graded:  # no strength, or the scale, which is the network's own
+        return task
+    card = model.card.get("task")
+    try:
+        return task_of(model.architecture, {field: tuple(card[field]) for field in graded})  # type: ignore[index]
+    except (KeyError, TypeError, ValueError):
+        raise EvaluationError(
+            f"{name} does not say which {task.strength} it was trained for; give --{task.strength}"
+        ) from None
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of the report with its strength in its place."""
+    return {
+        key: inner
+        for name, value in row.items()
+        for key, inner in (value if name == "strength" else {name: value}).items()
+    }
+
+
+def _pictures(images: Path | None, data: str, task: Task) -> PictureSet:
     if images is None and data != BUNDLED and not data.startswith(TFDS) and not Path(data).is_dir():
         raise EvaluationError(f"{data}: no such folder")
-    pictures = load_pictures(str(images), "all", channels) if images else load_pictures(data, "test", channels)
+    role: Role = "all" if images else "test"
+    pictures = load_pictures(str(images or data), role, task.channels, paired=task.paired)
     if pictures is None:
         raise EvaluationError(f"{data} has no pictures set aside for testing (a folder `test`); or give --images")
     return pictures
 
 
-def _restore_fresh_tiles(task: Denoise, restorer: Restorer, clean: Picture, key: jax.Array) -> Picture:
+def _is_tiled(protocol: Protocol, task: Task) -> bool:
+    return protocol == "released" and task.comparison == "pixels"
+
+
+def _restore_fresh_tiles(task: Task, restorer: Restorer, clean: Picture, key: jax.Array) -> Picture:
     total, weight = np.zeros_like(clean), np.zeros_like(clean)
     rows, columns = (tile_starts(side, RELEASED_TILE, RELEASED_OVERLAP) for side in clean.shape[:2])
     for number, (y, x) in enumerate((y, x) for y in rows for x in columns):
         place = (slice(y, y + RELEASED_TILE), slice(x, x + RELEASED_TILE))
-        noisy = np.asarray(_degrade(task, jax.random.fold_in(key, number), clean[place]))
-        total[place] += restorer(noisy, clean[place])
+        noisy, _ = _pair(task, jax.random.fold_in(key, number), clean[place])
+        total[place] += restorer(np.asarray(noisy), clean[place])
         weight[place] += 1
     mean: Picture = total / weight
     return mean
@@ -309,4 +360,4 @@ def _luma(picture: Picture) -> Picture:
 
 _psnr = jax.jit(psnr)
 _ssim = jax.jit(ssim)
-_degrade = jax.jit(lambda task, key, clean: task.degrade(key, clean), static_argnums=0)
+_pair = jax.jit(lambda task, key, given: task.pair(key, given), static_argnums=0)

@@ -189,9 +189,9 @@ def search(config: Config, workdir: Path, *, restart: bool = False, say: Say = p
         MemoryNeedError: a step needs more memory than the device has.
     """
     started = time.monotonic()
-    pictures = load_pictures(config.data.root, "train", config.task.channels, config.data.exclude, say)
-    assert pictures is not None  # only the test role may be absent
     task = config.task.build()
+    pictures = load_pictures(config.data.root, "train", task.channels, config.data.exclude, say, paired=task.paired)
+    assert pictures is not None  # only the test role may be absent
     pictures = large_enough(pictures, crop_side(task, config.search.patch), "the search", say)
     parts = split(pictures, config.seed, config.data.validation_fraction)
     digests = {name: part.digest() for name, part in zip("WAV", parts, strict=True)}

@@ -139,9 +139,9 @@ def train(
     """
     started = time.monotonic()
     _check_task(config, architecture)
-    pictures = load_pictures(config.data.root, "train", config.task.channels, config.data.exclude, say)
-    assert pictures is not None  # only the test role may be absent
     task = config.task.build()
+    pictures = load_pictures(config.data.root, "train", task.channels, config.data.exclude, say, paired=task.paired)
+    assert pictures is not None  # only the test role may be absent
     pictures = large_enough(pictures, crop_side(task, config.train.patch), "training", say)
     w, a, v = split(pictures, config.seed, config.data.validation_fraction)
     network = architecture.scaled(config.train.width_scale)

@@ -38,13 +38,15 @@ class Validation:
 
     def __init__(self, pictures: PictureSet, task: Task, *, seed: int, tile: int, batch: int) -> None:
         self._task, self._tile, self._batch = task, tile, batch
-        self._clean = [crop_to_multiple(pixels, task.scale).astype(np.float32) / 255 for pixels in pictures.pixels]
-        keys = jax.random.split(jax.random.key(seed), len(self._clean))
-        degrade = jax.jit(task.degrade)
+        keys = jax.random.split(jax.random.key(seed), len(pictures))
+        pair = jax.jit(task.pair)
+        self._clean: list[np.ndarray] = []
         self._sizes: list[tuple[int, int]] = []
         tiles = []
-        for key, clean in zip(keys, self._clean, strict=True):
-            degraded = np.asarray(degrade(key, clean))
+        for key, pixels in zip(keys, pictures.pixels, strict=True):
+            given = crop_to_multiple(pixels, task.scale).astype(np.float32) / 255
+            degraded, clean = (np.asarray(picture) for picture in pair(key, given))
+            self._clean.append(clean)
             self._sizes.append(degraded.shape[:2])
             tiles.append(cut_tiles(degraded, tile))
         self._counts = [len(part) for part in tiles]

@@ -11,6 +11,7 @@ import pytest
 import hinas_jax.config
 from hinas_jax.config import Config, ConfigError, SearchConfig, config_names, differing_fields, load_config
 from hinas_jax.space import search_space
+from hinas_jax.tasks import Deblur
 
 NAMES = [
     "debug",
@@ -26,9 +27,12 @@ PAPER = [name for name in NAMES if "_" in name and "released" not in name]
 #: For every field, values that it must refuse.
 WRONG = {
     "seed": [-1, 2**32, 1.5, True, "0"],
-    "task.name": ["deblur", 1],
+    "task.name": ["inpaint", 1],
     "task.sigmas": [(), (0.0,), (256.0,), (float("nan"),), ("30",), 30.0],
     "task.scale": [0, 2, 1.0],
+    "task.qualities": [("30",), (30.0,), 30],
+    "task.blurs": [("1",), 1.6, (float("nan"),)],
+    "task.draw": ["all", 1],
     "task.channels": [2, 1.0, True, "1"],
     "task.residual": [1, "yes"],
     "data.root": [3, None],
@@ -126,9 +130,25 @@ def test_a_wrong_value_in_json_is_refused_by_the_name_of_its_field(field, value)
     assert field.rpartition(".")[2] in refusal(Config.from_json, json_with_field(field, value))
 
 
-def test_a_scale_that_does_not_exist_is_refused_for_super_resolution():
-    task = {"name": "super_resolve", "scale": 5}
-    assert "task.scale" in refusal(Config.from_json, json.dumps({"task": task}))
+@pytest.mark.parametrize(
+    ("task", "field"),
+    [
+        ({"name": "super_resolve", "scale": 5}, "task.scale must be 2, 3, 4 or 8"),
+        ({"name": "super_resolve"}, "task.scale must be 2, 3, 4 or 8"),
+        ({"name": "deblock", "scale": 2}, "task.scale must be 1 for the task deblock"),
+        ({"name": "deblock", "qualities": [0]}, "task.qualities"),
+        ({"name": "deblock", "qualities": []}, "task.qualities"),
+        ({"name": "deblur", "blurs": [11.0]}, "task.blurs"),
+        ({"draw": "range", "sigmas": [50.0]}, "task.sigmas must name both ends of the range"),
+    ],
+)
+def test_what_does_not_fit_the_task_is_refused_by_the_name_of_its_field(task, field):
+    assert field in refusal(Config.from_json, json.dumps({"task": task}))
+
+
+def test_fields_of_other_tasks_are_not_looked_at():
+    task = Config.from_json(json.dumps({"task": {"name": "deblur", "sigmas": [], "qualities": [0]}})).task
+    assert task.build() == Deblur((1.6,), channels=1)
 
 
 @pytest.mark.parametrize(("scale", "least"), [(2, 6), (3, 4), (4, 3)])
@@ -166,7 +186,8 @@ def test_json_tells_two_configs_apart_by_every_field():
 
 def _all_different():
     values = {
-        "task": {"name": "super_resolve", "sigmas": [1], "scale": 2, "channels": 3, "residual": False},
+        "task": {"name": "super_resolve", "sigmas": [1], "scale": 2, "channels": 3, "residual": False}
+        | {"qualities": [1], "blurs": [1], "draw": "range"},
         "data": {"root": "x", "exclude": ["a"], "validation_fraction": 0.5},
         "space": {"layers": 1, "nodes": 1, "base_width": 1, "width_factors": [1], "start_width": 1}
         | {"end_width": 1, "layerwise": False, "cell_sharing": False},

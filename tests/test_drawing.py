@@ -77,7 +77,7 @@ def test_network_shows_widths_layers_and_parameters(denoise, tmp_path):
     found = words(denoise, tmp_path)
     assert [found[f"width {width}"] for width in (20, 40, 80)] == [1, 1, 1]
     assert [found[f"4 x {width}"] for width in denoise.widths] == [1, 1, 1]
-    assert found[f"Denoising network: {denoise.parameters():,} parameters"] == 1
+    assert found[f"Denoise network: {denoise.parameters():,} parameters"] == 1
     assert found["copy"] == 1
     assert not any("shuffle" in word or "bicubic" in word for word in found)
 

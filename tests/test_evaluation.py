@@ -68,7 +68,7 @@ def test_standard_denoising_is_the_mean_over_pictures_of_skimage_values(folder):
         expected.append((peak_signal_noise_ratio(clean, blurred, data_range=1), full[5:-5, 5:-5].mean()))
     row = report.results[0]
     assert (row.psnr, row.ssim) == pytest.approx(np.mean(expected, axis=0), abs=1e-3)
-    assert (row.images, row.sigma, row.scale) == (2, 30, None)
+    assert (row.images, row.task, row.strength) == (2, "denoise", {"sigma": 30})
 
 
 def test_best_blur_is_no_worse_than_any_other_and_not_the_picture_itself(picture):
@@ -118,9 +118,14 @@ def test_pictures_are_cropped_to_a_multiple_of_the_scale():
     [
         ("bicubic", {"sigma": 50}, "--scale"),
         ("gaussian-blur", {"scale": 2}, "--sigma"),
-        ("identity", {}, "either --sigma or --scale"),
-        ("identity", {"sigma": 0}, "--sigma must be above 0"),
-        ("bicubic", {"scale": 7}, "--scale must be 2, 3 or 4"),
+        ("identity", {}, "needs one of --sigma or --scale or --quality or --blur, or --task paired"),
+        ("identity", {"sigma": 20, "scale": 2}, "needs one of"),
+        ("identity", {"sigma": 20, "task": "paired"}, "needs one of"),
+        ("identity", {"sigma": 0}, "--sigma cannot be 0: .* above 0"),
+        ("identity", {"quality": 0}, "--quality cannot be 0: .* from 1 to 100"),
+        ("identity", {"blur": -1}, "--blur cannot be -1"),
+        ("bicubic", {"scale": 7}, "--scale cannot be 7: .* 2, 3, 4 or 8"),
+        ("identity", {"quality": 10, "protocol": "released"}, "authors' code does not measure the task deblock"),
     ],
 )
 def test_what_cannot_be_measured_is_told(folder, model, options, words):
@@ -149,7 +154,11 @@ def test_too_small_a_picture_is_told(tmp_path, shape, options, least):
 
 
 def test_the_report_keeps_to_the_contract(tmp_path):
-    rows = (Result("S", "denoise", 50.0, None, 3, 20.0, 0.5), Result("S", "super_resolve", None, 2, 3, 30.0, 0.9))
+    rows = (
+        Result("S", "denoise", {"sigma": 50.0}, 3, 20.0, 0.5),
+        Result("S", "super_resolve", {"scale": 2}, 3, 30.0, 0.9),
+        Result("S", "paired", {}, 3, 30.0, 0.9),
+    )
     evaluation.write_report(Report("m", 7, "standard", rows), tmp_path / "new" / "r.json")
     document = json.loads((tmp_path / "new" / "r.json").read_text())
     assert document == {
@@ -159,5 +168,6 @@ def test_the_report_keeps_to_the_contract(tmp_path):
         "results": [
             {"set": "S", "task": "denoise", "sigma": 50.0, "images": 3, "psnr": 20.0, "ssim": 0.5},
             {"set": "S", "task": "super_resolve", "scale": 2, "images": 3, "psnr": 30.0, "ssim": 0.9},
+            {"set": "S", "task": "paired", "images": 3, "psnr": 30.0, "ssim": 0.9},
         ],
     }

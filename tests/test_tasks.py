@@ -1,15 +1,35 @@
 """Tasks: the noise is what its sigma says, and a reduced crop is a crop of the reduced picture."""
 
 import dataclasses
+import io
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import skimage.data
+from PIL import Image
 
-from hinas_jax.architecture import Architecture, CellArchitecture, Edge
+from hinas_jax.architecture import Architecture, ArchitectureError, CellArchitecture, Edge
+from hinas_jax.config import TaskConfig
 from hinas_jax.data import bicubic
-from hinas_jax.tasks import Denoise, SuperResolve, crop_side, degrade_crops, restore, task_of
+from hinas_jax.data.patches import sample_crops, to_device
+from hinas_jax.data.sources import PictureSet
+from hinas_jax.tasks import (
+    TASKS,
+    Deblock,
+    Deblur,
+    Denoise,
+    Paired,
+    SuperResolve,
+    TaskName,
+    build_task,
+    crop_side,
+    degrade_crops,
+    restore,
+    task_of,
+)
 
 SIGMAS = (30.0, 50.0, 70.0)
 
@@ -77,7 +97,7 @@ def test_denoising_takes_crops_without_a_margin():
 # --- super-resolution
 
 
-@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
 def test_reduced_crops_are_crops_of_the_reduced_picture(scale):
     task, patch = SuperResolve(scale), 6
     side = crop_side(task, patch)
@@ -133,6 +153,108 @@ def test_residual_learning_adds_the_skip_and_else_the_output_stands_alone(task):
 def test_the_task_of_an_architecture(residual):
     cells = (CellArchitecture(((Edge(0, "skip"),),)),)
     common = {"cells": cells, "levels": (0,), "base_width": 2, "width_factors": (1,), "residual": residual}
-    assert task_of(Architecture(**common), (30.0,)) == Denoise((30.0,), 1, residual)
+    assert task_of(Architecture(**common), {"sigmas": (30.0,)}) == Denoise((30.0,), 1, residual)
     architecture = Architecture(**common, task="super_resolve", scale=3, channels=3)
     assert task_of(architecture) == SuperResolve(3, 3, residual)
+
+
+# --- what is drawn of several strengths
+
+
+def test_of_a_range_any_sigma_between_its_ends_is_drawn():
+    clean = jnp.full((48, 48, 1), 0.5)
+    task = Denoise((10.0, 50.0), draw="range")
+    noise = jax.jit(jax.vmap(lambda key: task.degrade(key, clean)))(jax.random.split(jax.random.key(0), 400)) - clean
+    deviations = 255 * np.asarray(noise).std(axis=(1, 2, 3))
+    assert deviations.min() > 9.5 and deviations.max() < 52
+    counts, _ = np.histogram(deviations, 4, (10, 50))
+    assert (abs(counts - 100) < 5 * np.sqrt(400 * 3 / 16)).all()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda: Denoise(()), "sigmas"),
+        (lambda: Denoise((256.0,)), "sigmas"),
+        (lambda: Denoise((5.0, 5.0), draw="range"), "sigmas must name both ends"),
+        (lambda: Deblock((0,)), "qualities"),
+        (lambda: Deblock((10.5,)), "qualities"),
+        (lambda: Deblur((0.0,)), "blurs"),
+        (lambda: SuperResolve(6), "scale"),
+        (lambda: Denoise().at(-1), "sigmas"),
+        (lambda: Paired().at(1), "paired has no strength"),
+        (lambda: Paired().degrade(None, None), "give pairs"),
+        (lambda: build_task("inpaint", {}), "'inpaint' is not one of denoise"),
+    ],
+)
+def test_a_wrong_strength_is_refused_by_its_name(wrong, words):
+    with pytest.raises(ValueError, match=words):
+        wrong()
+
+
+@pytest.mark.parametrize("task", [Denoise(), SuperResolve(3), Deblock(), Deblur((1.0, 2.0))])
+def test_a_task_at_one_of_its_strengths_has_that_one_only(task):
+    for strength in task.strengths:
+        assert task.at(strength).strengths == (strength,)
+        assert type(task.at(strength)) is type(task)
+
+
+def test_every_task_has_its_name_and_the_config_all_their_fields():
+    assert tuple(TASKS) == get_args(TaskName)
+    known = {field.name for field in dataclasses.fields(TaskConfig)}
+    for name, kind in TASKS.items():
+        assert kind.name == name
+        assert {field.name for field in dataclasses.fields(kind)} <= known
+
+
+# --- further tasks
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_deblocking_sees_pictures_as_pillow_leaves_them(channels):
+    levels = np.asarray(skimage.data.astronaut()[100:164, 150:214, :channels])
+    file = io.BytesIO()
+    Image.fromarray(levels.squeeze()).save(file, "JPEG", quality=20)
+    decoded = np.asarray(Image.open(file)).reshape(levels.shape) / 255
+    degraded, clean = take_patches(Deblock((20,), channels), jax.random.key(0), levels[None] / np.float32(255))
+    assert -10 * np.log10(np.mean((degraded[0] - decoded) ** 2)) > 44  # about 29 from the clean picture
+    np.testing.assert_array_equal(clean[0], levels / np.float32(255))
+
+
+def test_deblurred_crops_are_crops_of_the_blurred_picture():
+    task, patch = Deblur((1.2,)), 6
+    whole = picture(40, 36, 3)
+    blurred = task.degrade(jax.random.key(0), whole)
+    levels = np.asarray(blurred) * 255
+    np.testing.assert_allclose(levels, np.rint(levels), atol=1e-3)
+    side = crop_side(task, patch)
+    assert (task.margin, side) == (4, 14)
+    degraded, clean = take_patches(task, jax.random.key(0), whole[None, 5 : 5 + side, 7 : 7 + side])
+    inner = (slice(9, 9 + patch), slice(11, 11 + patch))
+    np.testing.assert_allclose(degraded[0], blurred[inner], atol=1e-6)
+    np.testing.assert_array_equal(clean[0], whole[inner])
+
+
+def test_the_two_pictures_of_a_pair_are_cropped_and_turned_together():
+    rng = np.random.default_rng(0)
+    clean = rng.integers(0, 120, (30, 33, 3), np.uint8)
+    pictures = PictureSet(("a",), (np.concatenate([clean, 2 * clean + 1], axis=-1),))
+    crops = sample_crops(to_device(pictures), jax.random.key(0), jnp.zeros(8, jnp.int32), 9)
+    degraded, clean_crops = take_patches(Paired(), jax.random.key(1), crops)
+    assert degraded.shape == clean_crops.shape == (8, 9, 9, 3)
+    np.testing.assert_allclose(degraded, 2 * clean_crops + 1 / 255, atol=1e-6)
+    assert len({crop.tobytes() for crop in np.asarray(clean_crops)}) == 8
+
+
+@pytest.mark.parametrize("task", ["Deblock", "deblock2", "inpaint"])
+def test_the_task_of_an_architecture_must_exist(task):
+    cells = (CellArchitecture(((Edge(0, "skip"),),)),)
+    with pytest.raises(ArchitectureError, match="task"):
+        task_of(Architecture(cells, (0,), 2, (1,), task=task))
+
+
+@pytest.mark.parametrize(("task", "scale"), [("denoise", 2), ("super_resolve", 1), ("super_resolve", 5), ("paired", 2)])
+def test_the_task_of_an_architecture_must_go_with_its_scale(task, scale):
+    cells = (CellArchitecture(((Edge(0, "skip"),),)),)
+    with pytest.raises(ArchitectureError, match="scale"):
+        task_of(Architecture(cells, (0,), 2, (1,), task=task, scale=scale))

@@ -11,6 +11,7 @@ import tyro
 from hinas_jax import evaluation
 from hinas_jax.cli.arguments import parse, say, tell
 from hinas_jax.cli.mistakes import UsageError
+from hinas_jax.tasks import TaskName
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,8 +32,14 @@ class Evaluate:
     """Noise level in grey levels; default: those the model was trained for."""
     scale: int | None = None
     """Factor of super-resolution, for baselines; a model has its own."""
+    quality: int | None = None
+    """Quality of JPEG; default: those the model was trained for."""
+    blur: float | None = None
+    """Width of the Gaussian blur in pixels; default: those the model was trained for."""
+    task: TaskName | None = None
+    """For baselines where no strength tells it: paired, with clean and degraded pictures. A model has its own."""
     channels: Literal[1, 3] | None = None
-    """1 or 3, for baselines; a model has its own. Default: 1 with --sigma, 3 with --scale."""
+    """1 or 3, for baselines; a model has its own. Default: 1 with --sigma and --quality, else 3."""
     seed: int = 0
     """Seed of the noise."""
 
@@ -50,11 +57,14 @@ def run(words: list[str]) -> None:
         protocol=options.protocol,
         sigma=options.sigma,
         scale=options.scale,
+        quality=options.quality,
+        blur=options.blur,
+        task=options.task,
         channels=options.channels,
         seed=options.seed,
         say=say,
     )
     evaluation.write_report(report, options.json)
     for row in report.results:
-        level = f"sigma {row.sigma:g}" if row.sigma is not None else f"x{row.scale}"
-        tell(f"{row.set} ({row.images} pictures), {level}, {report.protocol}: {row.psnr:.2f} dB, SSIM {row.ssim:.4f}")
+        what = ", ".join([row.task, *(f"{name} {value:g}" for name, value in row.strength.items()), report.protocol])
+        tell(f"{row.set} ({row.images} pictures), {what}: {row.psnr:.2f} dB, SSIM {row.ssim:.4f}")

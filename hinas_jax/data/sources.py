@@ -10,7 +10,7 @@ import dataclasses
 import difflib
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -21,6 +21,7 @@ from jaxtyping import UInt8
 from hinas_jax.data.colour import to_grey
 from hinas_jax.data.finding import find_pictures
 from hinas_jax.data.names import printable
+from hinas_jax.data.pairs import find_pairs, read_pair, stacked
 from hinas_jax.data.pictures import PictureError, read_picture
 
 BUNDLED: Final = "bundled"
@@ -35,6 +36,7 @@ _BUNDLED_TEST: Final = ("camera", "coffee", "rocket")
 
 Role = Literal["train", "test", "all"]
 Say = Callable[[str], None]
+_Files = tuple[str, tuple[Path, ...]]  #: a picture's name, and its file or its clean and its degraded one
 
 _TOLD: Final = 3  #: pictures named in a line that tells which are left out
 
@@ -45,7 +47,10 @@ _TFDS_NAME: Final = r"\w+(/[\w.+-]+)?(:(\d+|\*)\.(\d+|\*)\.(\d+|\*))?"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PictureSet:
-    """Named pictures in a fixed order; each is uint8 with one number of channels for all."""
+    """Named pictures in a fixed order; each is uint8 with one number of channels for all.
+
+    Of pairs, each is a clean picture and its degraded one, as further channels.
+    """
 
     names: tuple[str, ...]
     pixels: tuple[UInt8[np.ndarray, "height width channel"], ...]
@@ -72,7 +77,13 @@ class PictureSet:
 
 
 def load_pictures(
-    root: str, role: Role, channels: int, exclude: Sequence[str] = (), say: Say | None = None
+    root: str,
+    role: Role,
+    channels: int,
+    exclude: Sequence[str] = (),
+    say: Say | None = None,
+    *,
+    paired: bool = False,
 ) -> PictureSet | None:
     """All pictures of one role.
 
@@ -85,21 +96,26 @@ def load_pictures(
         exclude: names (file names without suffix) to leave out.
         say: where one line goes that tells how many files of a folder cannot be used and are left out. None refuses
             the first of them instead: a measurement over fewer pictures is another measurement.
+        paired: whether each picture comes with a degraded one: where a folder would hold pictures, it then holds the
+            folders ``clean`` and ``degraded`` of them; a TFDS set has both as features.
 
     Returns:
         The set, sorted by name; None where the root has no pictures set aside for testing.
 
     Raises:
-        PictureError: folder missing or empty, no picture of it can be used, or, without ``say``, one cannot.
+        PictureError: folder missing or empty, no picture of it can be used, or, without ``say``, one cannot; or no
+            pairs where they are asked for.
     """
     if root == BUNDLED:
+        if paired:
+            raise PictureError("the bundled pictures are no pairs; give a folder that holds clean and degraded ones")
         pictures = _load_bundled(role, channels)
     elif root.startswith(TFDS):
-        pictures = _load_tfds(root.removeprefix(TFDS), role, channels)
+        pictures = _load_tfds(root.removeprefix(TFDS), role, channels, paired)
     else:
         unusable = _Unusable(root, say)
-        found = _folder_paths(Path(root), role, unusable.add)
-        return None if found is None else _read_folder(Path(root), found, role, channels, exclude, unusable)
+        found = _folder_files(Path(root), role, paired, unusable.add)
+        return None if found is None else _read_folder(root, found, role, channels, exclude, unusable)
     if role == "train":
         _check_excluded(root, exclude, pictures.names)
     kept = [i for i, name in enumerate(pictures.names) if name.rsplit("/", 1)[-1] not in exclude]
@@ -129,20 +145,25 @@ class _Unusable:
 
 
 def _read_folder(
-    root: Path, found: list[Path], role: Role, channels: int, exclude: Sequence[str], unusable: _Unusable
+    root: str, found: list[_Files], role: Role, channels: int, exclude: Sequence[str], unusable: _Unusable
 ) -> PictureSet:
     if role == "train":
-        _check_excluded(str(root), exclude, [path.stem for path in found])
-    kept = [path for path in found if path.stem not in exclude]  # the others stay unread: they may be damaged
+        _check_excluded(root, exclude, [files[0].stem for _, files in found])
+    # The others stay unread: they may be damaged.
+    kept = sorted((printable(name), files) for name, files in found if files[0].stem not in exclude)
     names, pixels = [], []
-    for name, path in sorted((printable(path.relative_to(root).with_suffix("").as_posix()), path) for path in kept):
+    for name, files in kept:
         try:
-            pixels.append(read_picture(path, _channels(channels)))
+            pixels.append(_read(files, _channels(channels)))
             names.append(name)
         except PictureError as error:
             unusable.add(error)
     unusable.tell(len(names))
-    return _require_any(str(root), role, PictureSet(tuple(names), tuple(pixels)))
+    return _require_any(root, role, PictureSet(tuple(names), tuple(pixels)))
+
+
+def _read(files: tuple[Path, ...], channels: Literal[1, 3]) -> UInt8[np.ndarray, "height width data_channel"]:
+    return read_picture(files[0], channels) if len(files) == 1 else read_pair(files[0], files[1], channels)
 
 
 def _require_any(root: str, role: Role, pictures: PictureSet) -> PictureSet:
@@ -195,15 +216,28 @@ def large_enough(pictures: PictureSet, side: int, purpose: str, say: Say) -> Pic
     return pictures.subset(sorted(set(range(len(pictures))) - set(small)))
 
 
-def _folder_paths(root: Path, role: Role, unlisted: Callable[[PictureError], None]) -> list[Path] | None:
-    if role == "all":
-        return find_pictures(root, unlisted)
-    if not (root / "train").is_dir():
-        return find_pictures(root, unlisted) if role == "train" else None
+def _folder_files(
+    root: Path, role: Role, paired: bool, unlisted: Callable[[PictureError], None]
+) -> list[_Files] | None:
+    """Each picture's name and its file, or its clean and its degraded one."""
+    parts = _parts(root, role)
+    if parts is None:
+        return None
+    if paired:
+        pairs = [(part.relative_to(root), find_pairs(part)) for part in parts]
+        return [((part / name).as_posix(), files) for part, found in pairs for name, files in found.items()]
+    paths = [path for part in parts for path in find_pictures(part, unlisted)]
+    return [(path.relative_to(root).with_suffix("").as_posix(), (path,)) for path in paths]
+
+
+def _parts(root: Path, role: Role) -> list[Path] | None:
+    """The folders that hold a role's pictures."""
+    if role == "all" or (role == "train" and not (root / "train").is_dir()):
+        return [root]
     if role == "test":
-        return find_pictures(root / "test", unlisted) if (root / "test").is_dir() else None
-    parts = [root / "train"] + ([root / "val"] if (root / "val").is_dir() else [])
-    return [path for part in parts for path in find_pictures(part, unlisted)]
+        held_back = (root / "train").is_dir() and (root / "test").is_dir()
+        return [root / "test"] if held_back else None
+    return [root / "train"] + ([root / "val"] if (root / "val").is_dir() else [])
 
 
 def _load_bundled(role: Role, channels: int) -> PictureSet:
@@ -211,7 +245,7 @@ def _load_bundled(role: Role, channels: int) -> PictureSet:
     return PictureSet(names, tuple(_with_channels(getattr(skimage.data, name)(), channels) for name in names))
 
 
-def _load_tfds(name: str, role: Role, channels: int) -> PictureSet:
+def _load_tfds(name: str, role: Role, channels: int, paired: bool) -> PictureSet:
     if not re.fullmatch(_TFDS_NAME, name):
         raise PictureError(f"{TFDS}{name}: no name of a TFDS set; give NAME, NAME/CONFIG or either with :VERSION")
     import tensorflow_datasets as tfds  # noqa: PLC0415  heavy, and only this source needs it
@@ -225,10 +259,20 @@ def _load_tfds(name: str, role: Role, channels: int) -> PictureSet:
             f"{TFDS}{name}: TFDS cannot read split {part!r} ({first}); prepare it first, in Python:"
             f" tensorflow_datasets.builder({name!r}, file_format='array_record').download_and_prepare()"
         ) from None
-    key = "hr" if "hr" in source.dataset_info.features else "image"
+    features = source.dataset_info.features
+    key = next(known for known in ("hr", "clean", "image") if known in features)
+    if paired and "degraded" not in features:
+        raise PictureError(f"{TFDS}{name}: its pictures are no pairs (it has no feature `degraded`)")
+
+    def pixels_of(index: int, example: Mapping[str, np.ndarray]) -> UInt8[np.ndarray, "height width data_channel"]:
+        clean = _with_channels(np.asarray(example[key]), channels)
+        if not paired:
+            return clean
+        return stacked(clean, _with_channels(np.asarray(example["degraded"]), channels), f"{TFDS}{name}, {index}")
+
     return PictureSet(
         tuple(f"{part}/{i:06d}" for i in range(len(source))),
-        tuple(_with_channels(np.asarray(source[i][key]), channels) for i in range(len(source))),
+        tuple(pixels_of(i, source[i]) for i in range(len(source))),
     )
 
 

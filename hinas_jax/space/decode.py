@@ -31,7 +31,7 @@ def decode(
     Args:
         arch: {"alpha": [layers or 1, edges, operations], "beta": [layers, levels, 3]}, before any softmax.
         space: the supernet's space.
-        task: "denoise" or "super_resolve".
+        task: its name, as in ``tasks``.
         channels: channels of a picture.
         scale: factor of the super-resolution, 1 for denoising.
         residual: whether the network learns the residual.
