@@ -203,7 +203,7 @@ def test_an_unknown_field_in_a_config_file(capsys, tmp_path):
         (["--search.epochs", "2.5"], "--search.epochs"),
         (["--search.epochs"], "--search.epochs"),
         (["--search.momentum", "1"], "search.momentum"),
-        (["--task.name", "deblur"], "'denoise', 'super_resolve'"),
+        (["--task.name", "inpaint"], "'denoise', 'super_resolve'"),
         (["--task.channels", "2"], "--task.channels"),
         (["--task.sigmas", "-5"], "task.sigmas"),
         (["--space.layers", "0"], "layers must be 1 to 65536"),
