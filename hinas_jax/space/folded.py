@@ -17,7 +17,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from hinas_jax.architecture import Architecture, CellArchitecture
-from hinas_jax.space.operations import BATCH_NORM_EPSILON, CONVOLUTIONS, compose, convolve, leaky_relu
+from hinas_jax.space.convolution import compose, convolve
+from hinas_jax.space.operations import BATCH_NORM_EPSILON, CONVOLUTIONS, leaky_relu
 from hinas_jax.space.parts import pixel_shuffle
 
 Tree = Mapping[str, Any]

@@ -14,15 +14,15 @@ All arithmetic is done in the type of the features, but for batch normalisation'
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final, Literal
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
 from hinas_jax.architecture import OPERATIONS
+from hinas_jax.space.convolution import compose, convolve_edges, convolve_in_turn, convolve_source
 from hinas_jax.space.initialise import kernel_init
 from hinas_jax.space.recompute import recomputed
 
@@ -35,7 +35,6 @@ Precision = Literal["float32", "bfloat16"]
 NEGATIVE_SLOPE: Final = 0.2
 BATCH_NORM_MOMENTUM: Final = 0.9
 BATCH_NORM_EPSILON: Final = 1e-5
-DIMENSIONS: Final = ("NHWC", "HWIO", "NHWC")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,67 +86,6 @@ def batch_norm(
     )
     y: Float[Array, "..."] = norm(x)
     return y
-
-
-def convolve_source(
-    x: Float[Array, "batch height width channel"],
-    kernels: Float[Array, "edge kernel kernel channel out"],
-    dilation: int,
-) -> Float[Array, "batch height width edge out"]:
-    """Convolve one source with the kernels of all its edges: one convolution, outputs stacked on the channels."""
-    edges, size, _, channels, out = kernels.shape
-    stacked = kernels.transpose(1, 2, 3, 0, 4).reshape(size, size, channels, edges * out)
-    y = convolve(x, stacked, dilation)
-    return y.reshape(*y.shape[:-1], edges, out)
-
-
-def convolve_edges(
-    x: Float[Array, "batch height width edge channel"],
-    kernels: Float[Array, "edge kernel kernel channel out"],
-    dilation: int,
-) -> Float[Array, "batch height width edge out"]:
-    """Convolve every edge's own features with its own kernel.
-
-    A loop, not one grouped convolution: on CPU the grouped form takes 20 to 40 times as long, backward included.
-    """
-    outputs = [convolve(x[..., e, :], kernels[e], dilation) for e in range(kernels.shape[0])]
-    return jnp.stack(outputs, axis=-2)
-
-
-def convolve_in_turn(
-    x: Float[Array, "batch height width channel"],
-    kernels: Sequence[Float[Array, "kernel kernel _ out"]],
-    dilation: int,
-) -> Float[Array, "batch height width out"]:
-    """One convolution after the other; a kernel of one input channel is depthwise."""
-    for kernel in kernels:
-        x = convolve(x, kernel, dilation)
-    return x
-
-
-def convolve(
-    x: Float[Array, "batch height width channel"], kernel: Float[Array, "kernel kernel _ out"], dilation: int
-) -> Float[Array, "batch height width out"]:
-    """One convolution that keeps the size; a kernel of one input channel is depthwise."""
-    return jax.lax.conv_general_dilated(
-        x,
-        kernel.astype(x.dtype),
-        (1, 1),
-        "SAME",
-        rhs_dilation=(dilation, dilation),
-        dimension_numbers=DIMENSIONS,
-        feature_group_count=x.shape[-1] // kernel.shape[-2],
-    )
-
-
-def compose(
-    first: Float[Array, "edge kernel kernel _ channel"], pointwise: Float[Array, "edge 1 1 channel out"] | None = None
-) -> Float[Array, "edge kernel kernel channel out"]:
-    """The dense kernel that does a depthwise and then a pointwise convolution at once (nothing stands between them).
-
-    A dense kernel alone is what it is.
-    """
-    return first if pointwise is None else jnp.swapaxes(first, -1, -2) * pointwise
 
 
 class Operation(nn.Module):
