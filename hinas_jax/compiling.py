@@ -43,10 +43,11 @@ def compile_step(what: str, function: Any, arguments: tuple[Any, ...], say: Say)
 
 
 def device_bytes() -> int:
-    """Memory of the device in bytes; 0 where it does not say."""
-    device = jax.devices()[0]
+    """Memory of one of this process's devices in bytes; 0 where it does not say. CPU devices share what there is."""
+    device = jax.local_devices()[0]
     if device.platform == "cpu":
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
+        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
+        return there // jax.local_device_count()
     return int((device.memory_stats() or {}).get("bytes_limit", 0))
 
 

@@ -12,8 +12,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import struct
+from jax.sharding import AbstractMesh, Mesh
 from jaxtyping import Array, Float, Int32, PRNGKeyArray
 
 from hinas_jax.architecture import Architecture
@@ -23,6 +25,7 @@ from hinas_jax.config import Config, ConfigError, LossConfig
 from hinas_jax.data.patches import PatchSource, epoch_order, sample_crops, to_device
 from hinas_jax.data.sources import PictureSet, large_enough, load_pictures, split
 from hinas_jax.drawing import draw_architecture
+from hinas_jax.mesh import describe_mesh, make_mesh, replicate, spread, whole
 from hinas_jax.objective import batch_loss, f_net
 from hinas_jax.optimisers import arch_optimiser, weight_optimiser
 from hinas_jax.progress import Progress
@@ -53,13 +56,14 @@ class SearchState:
 
 @dataclasses.dataclass(frozen=True)
 class Searcher:
-    """The pure part of a search: what a step does, for one supernet, task, loss and pair of optimisers."""
+    """The pure part of a search: what a step does, for one supernet, task, loss and pair of optimisers, on a mesh."""
 
     net: SuperNet
     task: Task
     loss: LossConfig
     weights: optax.GradientTransformation
     architecture: optax.GradientTransformation
+    mesh: Mesh | AbstractMesh
 
     def init(self, key: PRNGKeyArray) -> SearchState:
         """The state before the first step."""
@@ -156,7 +160,8 @@ def search_steps(
 
     def sample(source: PatchSource, key: PRNGKeyArray, indices: Int32[Array, " batch"]) -> tuple[Array, Array]:
         crop, degrade = jax.random.split(key)
-        return degrade_crops(searcher.task, degrade, sample_crops(source, crop, indices, side))
+        crops = sample_crops(source, crop, spread(indices, searcher.mesh), side)
+        return spread(degrade_crops(searcher.task, degrade, crops), searcher.mesh)
 
     def step(state: SearchState, inputs: tuple[Array, Array, Array]) -> tuple[SearchState, tuple[Array, Array]]:
         w_indices, a_indices, place = inputs
@@ -208,24 +213,29 @@ class _Search:
     def __init__(self, config: Config, folder: RunFolder, task: Task, parts: tuple[PictureSet, ...], say: Say) -> None:
         self._config, self._folder, self._task, self._say = config, folder, task, say
         settings = config.search
-        self._w, self._a = to_device(parts[0]), to_device(parts[1])
         self._steps = max(1, len(parts[0]) * settings.crops_per_picture // settings.batch_size)
         self._count = steps_per_call(self._steps)
-        self._searcher = make_searcher(config, self._steps)
+        self._mesh = make_mesh(settings.batch_size)
+        self._w, self._a = (to_device(part, put=self._everywhere) for part in parts[:2])
+        self._searcher = make_searcher(config, self._steps, self._mesh)
         self._validation = Validation(parts[2], task, seed=config.seed, tile=settings.patch, batch=settings.batch_size)
         sizes = ", ".join(f"{name} {len(part)}" for name, part in zip("WAV", parts, strict=True))
         say(f"pictures: {sizes}; {self._steps} steps an epoch of {settings.batch_size} patches")
+        say(describe_mesh(self._mesh, settings.batch_size))
+
+    def _everywhere(self, tree: Tree) -> Tree:
+        return replicate(tree, self._mesh)
 
     def run(self, started: float) -> float:
         """Search to the end; returns the seconds since ``started`` and those of the processes before."""
         config = self._config.search
         key, init_key = jax.random.split(jax.random.key(self._config.seed))
-        state = self._searcher.init(init_key)
+        state = self._everywhere(self._searcher.init(init_key))
         latest = Checkpoints(self._folder.path / "checkpoints" / "latest")
         best = Checkpoints(self._folder.path / "checkpoints" / "best", keep=1)
         done = latest.latest() or 0
         if done:
-            state = latest.restore(state)
+            state = self._everywhere(latest.restore(state))
             self._say(f"going on after epoch {done} of {config.epochs}")
         else:
             self._write_architecture(self._decode(state))
@@ -239,7 +249,7 @@ class _Search:
                     progress.say(f"the search ends after epoch {epoch - 1} of {config.epochs}: {why}")
                     break
                 alternate = epoch > config.warmup_epochs
-                epoch_key = jax.random.fold_in(key, epoch)
+                epoch_key = self._everywhere(jax.random.fold_in(key, epoch))
                 if alternate not in programs:
                     programs[alternate] = self._compile(state, epoch_key, alternate, progress)
                 progress.show(epoch=epoch)
@@ -248,7 +258,9 @@ class _Search:
                 row = self._row(state, epoch, losses, architecture)
                 if config.evaluated(epoch) or early_stop([*rows, row], config):
                     variables = {"params": state.params, "arch": state.arch, "batch_stats": state.batch_stats}
-                    restore = restore or self._validation.compile(self._searcher.restore, variables, progress.say)
+                    restore = restore or self._validation.compile(
+                        self._searcher.restore, variables, self._mesh, progress.say
+                    )
                     score = self._validation.score(restore, variables)
                     row |= {"psnr": score.psnr, "ssim": score.ssim}
                     state = self._keep_best(state, variables, best, epoch, score, architecture)
@@ -276,20 +288,20 @@ class _Search:
         alternate = epoch > self._config.search.warmup_epochs
         row: dict[str, Any] = {"step": int(state.step), "epoch": epoch, "phase": "alternate" if alternate else "warmup"}
         row |= {"loss": losses[0], "arch_loss": losses[1]} if alternate else {"loss": losses[0]}
-        return row | describe(state.arch, architecture, self._config)
+        return row | describe(jax.device_get(state.arch), architecture, self._config)
 
     def _epoch(
         self, program: Any, state: SearchState, key: PRNGKeyArray, progress: Progress
     ) -> tuple[SearchState, tuple[float, float]]:
         sums = []
         for first in range(0, self._steps, self._count):
-            state, *losses = program(state, key, jnp.asarray(first, jnp.int32), self._w, self._a)
+            state, *losses = program(state, key, self._everywhere(np.int32(first)), self._w, self._a)
             sums.append(losses)
             progress.steps(self._count)
             if len(sums) > 1:  # a loss fetched late does not hold up the device
                 progress.show(loss=float(sums[-2][0]) / self._count)
-        totals = jnp.sum(jnp.asarray(sums), axis=0) / self._steps
-        return state, (float(totals[0]), float(totals[1]))
+        loss, arch_loss = np.mean(jax.device_get(sums), axis=0, dtype=np.float64).tolist()
+        return state, (loss / self._count, arch_loss / self._count)
 
     def _keep_best(
         self,
@@ -304,9 +316,8 @@ class _Search:
             return state
         best.save(epoch, variables)
         self._write_architecture(architecture)
-        return dataclasses.replace(
-            state, best_value=jnp.asarray(score.value, jnp.float32), best_epoch=jnp.asarray(epoch, jnp.int32)
-        )
+        best_now = self._everywhere((np.float32(score.value), np.int32(epoch)))
+        return dataclasses.replace(state, best_value=best_now[0], best_epoch=best_now[1])
 
     def _compile(self, state: SearchState, key: PRNGKeyArray, alternate: bool, progress: Progress) -> Any:
         settings = self._config.search
@@ -329,21 +340,22 @@ class _Search:
             )
 
         phase = "the alternating steps" if alternate else "the warm-up steps"
-        arguments = (state, key, jnp.asarray(0, jnp.int32), self._w, self._a)
-        program = compile_step(phase, jax.jit(steps, donate_argnums=0), arguments, progress.say)
+        arguments = (state, key, self._everywhere(np.int32(0)), self._w, self._a)
+        jitted = jax.jit(steps, donate_argnums=0, out_shardings=whole(self._mesh))
+        program = compile_step(phase, jitted, arguments, progress.say)
         progress.resume()
         return program
 
     def _decode(self, state: SearchState) -> Architecture:
-        return decode_for(state.arch, self._config)
+        return decode_for(jax.device_get(state.arch), self._config)
 
     def _write_architecture(self, architecture: Architecture) -> None:
         architecture.save(self._folder.path / "architecture.json")
         draw_architecture(architecture, self._folder.path / "architecture.svg")
 
 
-def make_searcher(config: Config, steps_per_epoch: int) -> Searcher:
-    """The searcher that a config describes."""
+def make_searcher(config: Config, steps_per_epoch: int, mesh: Mesh | AbstractMesh | None = None) -> Searcher:
+    """The searcher that a config describes, on ``mesh`` or else on all devices that can share its batch."""
     task = config.task.build()
     return Searcher(
         net=SuperNet(config.space, task.channels, task.scale, config.compute.precision, config.compute.remat),
@@ -351,4 +363,5 @@ def make_searcher(config: Config, steps_per_epoch: int) -> Searcher:
         loss=config.loss,
         weights=weight_optimiser(config.search, config.search.epochs * steps_per_epoch),
         architecture=arch_optimiser(config.search),
+        mesh=mesh or make_mesh(config.search.batch_size),
     )

@@ -10,8 +10,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import struct
+from jax.sharding import AbstractMesh, Mesh
 from jaxtyping import Array, Float, Int32, PRNGKeyArray
 
 from hinas_jax.architecture import Architecture
@@ -19,8 +21,9 @@ from hinas_jax.checkpoints import Checkpoints
 from hinas_jax.compiling import Say, compile_step, scan_steps, steps_per_call
 from hinas_jax.config import Config, ConfigError, LossConfig, TrainConfig, load_config
 from hinas_jax.data.patches import PatchSource, sample_crops, to_device
-from hinas_jax.data.sources import large_enough, load_pictures, split
+from hinas_jax.data.sources import PictureSet, large_enough, load_pictures, split
 from hinas_jax.drawing import draw_architecture
+from hinas_jax.mesh import describe_mesh, make_mesh, replicate, spread, whole
 from hinas_jax.modelfile import Model
 from hinas_jax.objective import batch_loss, f_net
 from hinas_jax.optimisers import training_optimiser
@@ -50,12 +53,13 @@ class TrainState:
 
 @dataclasses.dataclass(frozen=True)
 class Trainer:
-    """The pure part of a training: what a step does, for one network, task, loss and optimiser."""
+    """The pure part of a training: what a step does, for one network, task, loss and optimiser, on a mesh."""
 
     net: Network
     task: Task
     loss: LossConfig
     optimiser: optax.GradientTransformation
+    mesh: Mesh | AbstractMesh = dataclasses.field(default_factory=lambda: make_mesh(1))
 
     def init(self, variables: dict[str, Tree]) -> TrainState:
         """The state before the first step."""
@@ -110,8 +114,9 @@ def train_steps(
 
     def step(state: TrainState, number: Int32[Array, ""]) -> tuple[TrainState, Array]:
         choose, crop, degrade = jax.random.split(jax.random.fold_in(key, number), 3)
-        indices = jax.random.randint(choose, (batch,), 0, source.count)
-        return trainer.step(state, *degrade_crops(trainer.task, degrade, sample_crops(source, crop, indices, side)))
+        indices = spread(jax.random.randint(choose, (batch,), 0, source.count), trainer.mesh)
+        crops = sample_crops(source, crop, indices, side)
+        return trainer.step(state, *spread(degrade_crops(trainer.task, degrade, crops), trainer.mesh))
 
     state, losses = scan_steps(step, state, state.step + jnp.arange(count))
     return state, losses.sum()
@@ -151,7 +156,7 @@ def train(
     _claim_architecture(folder, network)
     say(f"pictures: {len(used)} to train on, {len(v)} to validate with; {network.parameters():,} parameters")
     validation = Validation(v, task, seed=config.seed, tile=config.train.patch, batch=config.train.batch_size)
-    seconds = _Training(config, folder, task, network, to_device(used), validation, say).run(started, supernet)
+    seconds = _Training(config, folder, task, network, used, validation, say).run(started, supernet)
     folder.write_manifest(seconds=round(seconds, 1))
     if not (workdir / "model.safetensors").exists():
         raise ConfigError(
@@ -173,16 +178,22 @@ class _Training:
         folder: RunFolder,
         task: Task,
         architecture: Architecture,
-        source: PatchSource,
+        pictures: PictureSet,
         validation: Validation,
         say: Say,
     ) -> None:
         self._config, self._folder, self._architecture, self._say = config, folder, architecture, say
-        self._source, self._validation = source, validation
+        self._validation = validation
+        self._mesh = make_mesh(config.train.batch_size)
+        self._source = to_device(pictures, put=self._everywhere)
+        say(describe_mesh(self._mesh, config.train.batch_size))
         # a divisor of both, so that one program serves the last stretch too
         self._count = steps_per_call(math.gcd(config.train.steps, config.train.validate_every))
         net = Network(architecture, config.compute.precision)
-        self._trainer = Trainer(net, task, config.loss, training_optimiser(config.train))
+        self._trainer = Trainer(net, task, config.loss, training_optimiser(config.train), self._mesh)
+
+    def _everywhere(self, tree: Tree) -> Tree:
+        return replicate(tree, self._mesh)
 
     def run(self, started: float, supernet: dict[str, Tree] | None) -> float:
         """Train to the end, from the kernels of ``supernet`` if any.
@@ -192,10 +203,11 @@ class _Training:
         """
         config = self._config.train
         key, init_key = jax.random.split(jax.random.key(self._config.seed))
-        state = self._trainer.init(self._initial(init_key, supernet))
+        key = self._everywhere(key)
+        state = self._everywhere(self._trainer.init(self._initial(init_key, supernet)))
         checkpoints = Checkpoints(self._folder.path / "checkpoints")
         if (done := checkpoints.latest() or 0) > 0:
-            state = checkpoints.restore(state)
+            state = self._everywhere(checkpoints.restore(state))
             self._say(f"going on after step {done} of {config.steps}")
         spent = self._folder.cut_metrics(done)
         program: Any = None
@@ -206,12 +218,14 @@ class _Training:
                 program = program or self._compile(state, key, progress)
                 state, loss = self._run_steps(program, state, key, count, progress)
                 variables = {"params": state.params, "batch_stats": state.batch_stats}
-                restore = restore or self._validation.compile(self._trainer.restore, variables, progress.say)
+                restore = restore or self._validation.compile(
+                    self._trainer.restore, variables, self._mesh, progress.say
+                )
                 score = self._validation.score(restore, variables)
                 done += count
                 row = {"loss": loss, "psnr": score.psnr, "ssim": score.ssim}
                 if score.value > float(state.best_value):
-                    state = dataclasses.replace(state, best_value=jnp.asarray(score.value, jnp.float32))
+                    state = dataclasses.replace(state, best_value=self._everywhere(np.float32(score.value)))
                     self._save_model(variables, done, score)
                 epoch = done * config.batch_size / self._source.count
                 seconds = round(spent + time.monotonic() - started, 2)
@@ -231,7 +245,7 @@ class _Training:
             progress.steps(self._count)
             if len(sums) > 1:  # a loss fetched late does not hold up the device
                 progress.show(loss=float(sums[-2]) / self._count)
-        return state, float(jnp.sum(jnp.asarray(sums)) / count)
+        return state, float(np.sum(jax.device_get(sums), dtype=np.float64) / count)
 
     def _initial(self, key: PRNGKeyArray, supernet: dict[str, Tree] | None) -> dict[str, Tree]:
         variables = initialise(self._trainer.net, key, self._architecture.channels)
@@ -254,7 +268,8 @@ class _Training:
             )
 
         arguments = (state, key, self._source)
-        program = compile_step("the training step", jax.jit(steps, donate_argnums=0), arguments, progress.say)
+        jitted = jax.jit(steps, donate_argnums=0, out_shardings=whole(self._mesh))
+        program = compile_step("the training step", jitted, arguments, progress.say)
         progress.resume()
         return program
 

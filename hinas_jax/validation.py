@@ -7,17 +7,18 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from hinas_jax.compiling import Say, compile_step
 from hinas_jax.data.sources import PictureSet
+from hinas_jax.mesh import cut, whole
 from hinas_jax.metrics import psnr, ssim
 from hinas_jax.tasks import Task, crop_to_multiple
 from hinas_jax.tiling import cut_tiles, join_tiles
 
-Restore = Callable[[Any, Float[Array, "batch height width channel"]], Float[Array, "batch height width channel"]]
+Restore = Callable[[Any, Any], Float[Array, "batch height width channel"]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,11 +53,12 @@ class Validation:
         self._counts = [len(part) for part in tiles]
         self._tiles = np.concatenate(tiles)
 
-    def compile(self, function: Restore, variables: Any, say: Say) -> Restore:
-        """Compile ``function`` for variables like these and for batches of our tiles."""
-        tiles = jnp.zeros((self._batch, *self._tiles.shape[1:]), jnp.float32)
-        program: Restore = compile_step("the evaluation on V", jax.jit(function), (variables, tiles), say)
-        return program
+    def compile(self, function: Restore, variables: Any, mesh: Mesh, say: Say) -> Restore:
+        """Compile ``function`` for variables like these, and for batches of our tiles, which the devices share."""
+        tiles = np.zeros((self._batch, *self._tiles.shape[1:]), np.float32)
+        jitted = jax.jit(function, out_shardings=whole(mesh))
+        program = compile_step("the evaluation on V", jitted, (variables, cut(tiles, mesh)), say)
+        return lambda variables, tiles: program(variables, cut(tiles, mesh))
 
     def skip_score(self) -> Score:
         """The score of f_skip alone: of the degraded pictures, enlarged for super-resolution."""
@@ -74,7 +76,7 @@ class Validation:
         for start in range(0, len(self._tiles), self._batch):
             batch = self._tiles[start : start + self._batch]
             missing = self._batch - len(batch)
-            pending.append(restore(variables, jnp.asarray(np.pad(batch, ((0, missing), (0, 0), (0, 0), (0, 0))))))
+            pending.append(restore(variables, np.pad(batch, ((0, missing), (0, 0), (0, 0), (0, 0)))))
         restored = np.concatenate([np.asarray(part) for part in pending])
         values, start = [], 0
         for clean, count, (height, width) in zip(self._clean, self._counts, self._sizes, strict=True):

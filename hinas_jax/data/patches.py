@@ -7,13 +7,14 @@ and a pixel's place is (page, place in the page).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jaxtyping import Array, Float, Int32, Int64, PRNGKeyArray, UInt8
+from jaxtyping import Array, Float, Int32, Int64, PRNGKeyArray, Shaped, UInt8
 
 from hinas_jax.data.sources import PictureSet
 
@@ -44,8 +45,10 @@ class PatchSource:
         return int(self.pages.shape[0])
 
 
-def to_device(pictures: PictureSet, page: int = PAGE) -> PatchSource:
-    """Lay the pictures out as one buffer of pages of ``page`` pixels."""
+def to_device(
+    pictures: PictureSet, page: int = PAGE, put: Callable[[Shaped[np.ndarray, "..."]], Array] = jnp.asarray
+) -> PatchSource:
+    """Lay the pictures out as one buffer of pages of ``page`` pixels; ``put`` lays arrays on the devices."""
     sizes = np.array([pixels.shape[:2] for pixels in pictures.pixels], np.int64)
     pages, offsets = page_starts(sizes.prod(axis=1), page)
     total = int(sizes.prod(axis=1).sum())
@@ -57,11 +60,11 @@ def to_device(pictures: PictureSet, page: int = PAGE) -> PatchSource:
         flat[start : start + count] = pixels.reshape(count, -1)
         start += count
     return PatchSource(
-        buffer=jnp.asarray(buffer),
-        pages=jnp.asarray(pages, jnp.int32),
-        offsets=jnp.asarray(offsets, jnp.int32),
-        heights=jnp.asarray(sizes[:, 0], jnp.int32),
-        widths=jnp.asarray(sizes[:, 1], jnp.int32),
+        buffer=put(buffer),
+        pages=put(pages.astype(np.int32)),
+        offsets=put(offsets.astype(np.int32)),
+        heights=put(sizes[:, 0].astype(np.int32)),
+        widths=put(sizes[:, 1].astype(np.int32)),
     )
 
 
