@@ -300,7 +300,7 @@ class _Search:
             progress.steps(self._count)
             if len(sums) > 1:  # a loss fetched late does not hold up the device
                 progress.show(loss=float(sums[-2][0]) / self._count)
-        loss, arch_loss = np.mean(jax.device_get(sums), axis=0, dtype=np.float64).tolist()
+        loss, arch_loss = np.asarray(jax.device_get(sums), np.float64).mean(axis=0).tolist()
         return state, (loss / self._count, arch_loss / self._count)
 
     def _keep_best(
