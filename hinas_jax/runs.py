@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 import jax
 
 from hinas_jax.config import Config, ConfigError, differing_fields, load_config
+from hinas_jax.data.sources import prepared_digests
 
 PACKAGES: Final = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "dm-pix", "numpy", "hinas-jax")
 
@@ -48,7 +49,12 @@ class RunFolder:
         """
         self.path = path
         self._metrics = path / "metrics.jsonl"
-        self._facts = {"kind": kind, "seed": config.seed, "splits": dict(splits)}
+        self._facts = {
+            "kind": kind,
+            "seed": config.seed,
+            "data": {"root": config.data.root, "digests": prepared_digests(config.data.root)},
+            "splits": dict(splits),
+        }
         try:
             self._refuse_other_kind(kind)
             if restart:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -21,8 +20,9 @@ from jaxtyping import UInt8
 from hinas_jax.data.colour import to_grey
 from hinas_jax.data.finding import find_pictures
 from hinas_jax.data.names import printable
-from hinas_jax.data.pairs import find_pairs, read_pair, stacked
+from hinas_jax.data.pairs import DEGRADED, find_pairs, read_pair, stacked
 from hinas_jax.data.pictures import PictureError, read_picture
+from hinas_jax.data.prepared import pixels_digest, prepared_folder, read_digests, read_split
 
 BUNDLED: Final = "bundled"
 TFDS: Final = "tfds:"
@@ -69,11 +69,7 @@ class PictureSet:
 
     def digest(self) -> str:
         """SHA-256 over names, shapes and pixels: the same for the same pictures, whatever the machine."""
-        sha = hashlib.sha256()
-        for name, pixels in zip(self.names, self.pixels, strict=True):
-            sha.update(f"{name} {pixels.shape}\n".encode())
-            sha.update(np.ascontiguousarray(pixels).tobytes())
-        return sha.hexdigest()
+        return pixels_digest(zip(self.names, self.pixels, strict=True))
 
 
 def load_pictures(
@@ -111,7 +107,10 @@ def load_pictures(
             raise PictureError("the bundled pictures are no pairs; give a folder that holds clean and degraded ones")
         pictures = _load_bundled(role, channels)
     elif root.startswith(TFDS):
-        pictures = _load_tfds(root.removeprefix(TFDS), role, channels, paired)
+        loaded = _load_tfds(root.removeprefix(TFDS), role, channels, paired)
+        if loaded is None:
+            return None
+        pictures = loaded
     else:
         unusable = _Unusable(root, say)
         found = _folder_files(Path(root), role, paired, unusable.add)
@@ -245,9 +244,11 @@ def _load_bundled(role: Role, channels: int) -> PictureSet:
     return PictureSet(names, tuple(_with_channels(getattr(skimage.data, name)(), channels) for name in names))
 
 
-def _load_tfds(name: str, role: Role, channels: int, paired: bool) -> PictureSet:
+def _load_tfds(name: str, role: Role, channels: int, paired: bool) -> PictureSet | None:
     if not re.fullmatch(_TFDS_NAME, name):
         raise PictureError(f"{TFDS}{name}: no name of a TFDS set; give NAME, NAME/CONFIG or either with :VERSION")
+    if prepared_folder(name) is not None:
+        return _load_prepared(name, role, channels, paired)
     import tensorflow_datasets as tfds  # noqa: PLC0415  heavy, and only this source needs it
 
     part = "train" if role == "train" else "validation"
@@ -256,24 +257,42 @@ def _load_tfds(name: str, role: Role, channels: int, paired: bool) -> PictureSet
     except Exception as error:  # TFDS raises many kinds
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise PictureError(
-            f"{TFDS}{name}: TFDS cannot read split {part!r} ({first}); prepare it first, in Python:"
-            f" tensorflow_datasets.builder({name!r}, file_format='array_record').download_and_prepare()"
+            f"{TFDS}{name}: TFDS cannot read split {part!r} ({first}); prepare it first: hinas data prepare {name}"
         ) from None
-    features = source.dataset_info.features
-    key = next(known for known in ("hr", "clean", "image") if known in features)
-    if paired and "degraded" not in features:
-        raise PictureError(f"{TFDS}{name}: its pictures are no pairs (it has no feature `degraded`)")
-
-    def pixels_of(index: int, example: Mapping[str, np.ndarray]) -> UInt8[np.ndarray, "height width data_channel"]:
-        clean = _with_channels(np.asarray(example[key]), channels)
-        if not paired:
-            return clean
-        return stacked(clean, _with_channels(np.asarray(example["degraded"]), channels), f"{TFDS}{name}, {index}")
-
+    if paired:
+        raise PictureError(f"{TFDS}{name}: its pictures are no pairs")
+    key = "hr" if "hr" in source.dataset_info.features else "image"
     return PictureSet(
         tuple(f"{part}/{i:06d}" for i in range(len(source))),
-        tuple(pixels_of(i, source[i]) for i in range(len(source))),
+        tuple(_with_channels(np.asarray(source[i][key]), channels) for i in range(len(source))),
     )
+
+
+def prepared_digests(root: str) -> dict[str, str]:
+    """The SHA-256 of each split of a set that ``hinas data prepare`` has prepared; nothing for other roots."""
+    return read_digests(root.removeprefix(TFDS)) if root.startswith(TFDS) else {}
+
+
+def _load_prepared(name: str, role: Role, channels: int, paired: bool) -> PictureSet | None:
+    """A set that ``hinas data prepare`` has prepared; train and validation together are for training."""
+    splits = read_digests(name)
+    wanted = ("test",) if role == "test" else ("train", "validation")
+    there = [split for split in wanted if split in splits]
+    if not there:
+        if role == "test":
+            return None
+        raise PictureError(f"{TFDS}{name} is for testing only; name another set or folder to train on")
+    names, pixels = [], []
+    for split in there:
+        for key, pictures in read_split(name, split):
+            if paired != (DEGRADED in pictures):
+                what = "no pairs" if paired else "pairs, for the task paired"
+                raise PictureError(f"{TFDS}{name}: its pictures are {what}")
+            parts = [_with_channels(picture, channels) for picture in pictures.values()]
+            names.append(f"{split}/{key}")
+            pixels.append(stacked(parts[0], parts[1], key) if paired else parts[0])
+    found = PictureSet(tuple(names), tuple(pixels))
+    return found.subset(sorted(range(len(found)), key=found.names.__getitem__))
 
 
 def _with_channels(pixels: UInt8[np.ndarray, "..."], channels: int) -> UInt8[np.ndarray, "height width channel"]:

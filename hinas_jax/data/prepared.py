@@ -1,0 +1,215 @@
+"""Prepared sets: TFDS's array_record files and beside them ``digests.json``, what was prepared.
+
+Prepared is into TFDS's folder: TFDS_DATA_DIR, or ~/tensorflow_datasets.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import io
+import json
+import logging
+import shutil
+import tarfile
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from jaxtyping import UInt8
+
+from hinas_jax.data.catalogue import KNOWN_SETS, KnownSet
+from hinas_jax.data.finding import PICTURE_SUFFIXES
+from hinas_jax.data.pairs import CLEAN, DEGRADED
+from hinas_jax.data.pictures import PictureError
+
+DIGESTS: Final = "digests.json"
+FOLDER: Final = "image_folder/"
+TIMEOUT: Final = 30  #: seconds without an answer after which a download is given up
+
+Say = Callable[[str], None]
+
+
+def prepare(name: str, source: Path | None, say: Say) -> Path:
+    """Prepare a set, from a folder or by downloading it.
+
+    Args:
+        name: one of KNOWN_SETS, ``image_folder/NAME`` for pictures of your own, or a set of TFDS such as ``div2k``.
+        source: folder that holds the pictures; None to download them.
+        say: where lines for people go.
+
+    Returns:
+        The folder it was prepared into.
+
+    Raises:
+        PictureError: no such set, its pictures are not there or not the original ones, or it cannot be downloaded.
+    """
+    if name in KNOWN_SETS:
+        known = KNOWN_SETS[name]
+        if source is not None:
+            return _build(name, source, say, known)
+        with _downloaded(known, say) as folder:
+            return _build(name, folder, say, known)
+    if name.startswith(FOLDER) and name.removeprefix(FOLDER).isidentifier():
+        if source is None:
+            raise PictureError(f"{name}: name the folder that holds the pictures: --from DIR")
+        return _build(name, source, say)
+    if source is not None or name.startswith(FOLDER):
+        known_names = ", ".join([*KNOWN_SETS, f"{FOLDER}NAME (letters, digits and _)"])
+        raise PictureError(f"there is no set {name!r} to prepare from a folder; known are {known_names}")
+    return _prepare_of_tfds(name)
+
+
+def prepared_folder(name: str) -> Path | None:
+    """Where a set of ours lies prepared, if it does."""
+    found = sorted(_data_dir().joinpath(*name.split("/")).glob(f"*/{DIGESTS}"))
+    return found[-1].parent if found else None
+
+
+def prepared_names() -> list[str]:
+    """The names of all sets of ours that are prepared."""
+    found = _data_dir().joinpath("image_folder").glob(f"*/*/{DIGESTS}")
+    names = [*KNOWN_SETS, *sorted({FOLDER + path.parents[1].name for path in found})]
+    return [name for name in names if prepared_folder(name) is not None]
+
+
+def read_digests(name: str) -> dict[str, str]:
+    """The SHA-256 of each split of a prepared set of ours; nothing for others."""
+    folder = prepared_folder(name)
+    if folder is None:
+        return {}
+    digests: dict[str, str] = json.loads((folder / DIGESTS).read_text())
+    return digests
+
+
+def pixels_digest(pictures: Iterable[tuple[str, UInt8[np.ndarray, "height width channel"]]]) -> str:
+    """SHA-256 over names, shapes and pixels, in the order given: the same for the same pictures, whatever the files."""
+    sha = hashlib.sha256()
+    for name, pixels in pictures:
+        sha.update(f"{name} {pixels.shape}\n".encode(errors="surrogateescape"))
+        sha.update(np.ascontiguousarray(pixels).tobytes())
+    return sha.hexdigest()
+
+
+def read_split(name: str, split: str) -> list[tuple[str, dict[str, UInt8[np.ndarray, "height width 3"]]]]:
+    """Names and pictures (clean before degraded) of a split of a prepared set of ours, sorted by name.
+
+    Raises:
+        PictureError: it is not prepared.
+    """
+    import tensorflow_datasets as tfds  # noqa: PLC0415  heavy, and only this needs it
+
+    folder = prepared_folder(name)
+    if folder is None:
+        raise PictureError(f"tfds:{name} is not prepared; hinas data prepare {name}")
+    return _examples(tfds.builder_from_directory(str(folder)), split)
+
+
+def _examples(builder: Any, split: str) -> list[tuple[str, dict[str, UInt8[np.ndarray, "height width 3"]]]]:
+    found = []
+    with _quiet():
+        for example in builder.as_data_source(split=split):
+            pictures = {key: np.asarray(example[key]) for key in ("image", CLEAN, DEGRADED) if key in example}
+            found.append((example["name"].decode(), pictures))
+    return sorted(found, key=lambda named: named[0])
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without TFDS's own lines, as its advice to install OpenCV."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _build(name: str, source: Path, say: Say, known: KnownSet | None = None) -> Path:
+    import tensorflow_datasets as tfds  # noqa: PLC0415  heavy, and only this needs it
+
+    from hinas_jax.data import builders  # noqa: PLC0415  importing it makes the builders known to TFDS
+
+    if not source.is_dir():
+        raise PictureError(f"{source}: there is no such folder; --from names the one that holds the pictures")
+    if known is not None:
+        known.find(source)  # says what is missing before anything is written
+    kind, _, config = name.partition("/")
+    settings: dict[str, Any] = {"data_dir": str(_data_dir()), "file_format": "array_record"}
+    if kind == "bsds500":
+        builder = builders.Bsds500(**settings)
+    elif kind == "sr_benchmark":
+        builder = builders.SrBenchmark(config=config, **settings)
+    else:
+        paired = (source / CLEAN).is_dir() or (source / "train" / CLEAN).is_dir()
+        builder = builders.ImageFolder(config=builders.FolderConfig(name=config, paired=paired), **settings)
+    folder = Path(builder.data_dir)
+    shutil.rmtree(folder, ignore_errors=True)
+    tfds.disable_progress_bar()
+    with _quiet():
+        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=str(source)))
+    digests = {}
+    for split in builder.info.splits:
+        found = _examples(builder, split)
+        digests[split] = pixels_digest((key, picture) for key, parts in found for picture in parts.values())
+        say(f"{name}, {split}: {len(found)} pictures, SHA-256 of names and pixels {digests[split]}")
+    if known is not None and known.digests and digests != dict(known.digests):
+        shutil.rmtree(folder)
+        raise PictureError(f"{source}: these are not the original pictures of {name}; {known.wanted(source)}")
+    (folder / DIGESTS).write_text(json.dumps(digests, indent=2) + "\n")
+    return folder
+
+
+@contextlib.contextmanager
+def _downloaded(known: KnownSet, say: Say) -> Iterator[Path]:
+    """The pictures of a set's archive in a folder that is gone afterwards."""
+    by_hand = f"{known.wanted(Path('DIR'))}, then give --from DIR"
+    if not known.archive:
+        raise PictureError(f"{known.name} cannot be downloaded; {by_hand}")
+    say(f"downloading {known.archive}")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        try:
+            with (
+                urllib.request.urlopen(known.archive, timeout=TIMEOUT) as response,
+                tarfile.open(fileobj=response, mode="r|gz") as archive,
+            ):
+                for member in archive:
+                    inner = member.name.partition("/")[2]  # less the archive's own folder
+                    if member.isfile() and Path(inner).suffix.lower() in PICTURE_SUFFIXES:
+                        archive.extract(member.replace(name=inner), folder, filter="data")
+        except (OSError, EOFError, tarfile.TarError, urllib.error.URLError) as error:
+            raise PictureError(
+                f"{known.name} cannot be downloaded ({' '.join(str(error).split())}); {by_hand}"
+            ) from None
+        yield folder
+
+
+def _prepare_of_tfds(name: str) -> Path:
+    """Let TFDS prepare one of its own sets, as div2k, which takes TensorFlow."""
+    if importlib.util.find_spec("tensorflow") is None:
+        raise PictureError(
+            f"{name}: sets of TFDS itself are built by TensorFlow, which is not installed (pip install tensorflow);"
+            " or give --data.root a plain folder of the pictures, which needs no preparing"
+        )
+    import tensorflow_datasets as tfds  # noqa: PLC0415  heavy, and only this needs it
+
+    try:
+        builder = tfds.builder(name, data_dir=str(_data_dir()), file_format="array_record")
+        builder.download_and_prepare()
+    except Exception as error:  # TFDS raises many kinds
+        raise PictureError(f"{name}: TFDS cannot prepare it ({' '.join(str(error).split())[:300]})") from None
+    return Path(builder.data_dir)
+
+
+def _data_dir() -> Path:
+    import tensorflow_datasets as tfds  # noqa: PLC0415  heavy, and only this needs it
+
+    return Path(tfds.core.constants.DATA_DIR).expanduser()

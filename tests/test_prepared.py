@@ -1,0 +1,259 @@
+"""Prepared sets: what is read is what was given, from folders and from archives, without TensorFlow."""
+
+import dataclasses
+import functools
+import http.server
+import importlib.util
+import io
+import json
+import subprocess
+import sys
+import tarfile
+import threading
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from hinas_jax.cli import main
+from hinas_jax.config import Config, DataConfig
+from hinas_jax.data.catalogue import KNOWN_SETS
+from hinas_jax.data.pictures import PictureError
+from hinas_jax.data.prepared import prepare, prepared_names, read_digests
+from hinas_jax.data.sources import load_pictures
+from hinas_jax.runs import RunFolder
+
+SET5 = "sr_benchmark/set5"
+
+
+@pytest.fixture(autouse=True)
+def data_dir(tmp_path, monkeypatch):
+    monkeypatch.setattr(tfds.core.constants, "DATA_DIR", str(tmp_path / "tfds"))
+    return tmp_path / "tfds"
+
+
+def silent(_):
+    pass
+
+
+def fill(folder, *names, mode="RGB"):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        rng = np.random.default_rng(list(name.encode()))
+        shape = (9, 10, 3) if mode == "RGB" else (9, 10)
+        (folder / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, shape, np.uint8)).save(folder / name)
+    return folder
+
+
+def small(monkeypatch, name, counts, **changes):
+    """A set of the catalogue with few pictures, so that any will do."""
+    known = dataclasses.replace(KNOWN_SETS[name], counts=counts, digests={}, archive="", **changes)
+    monkeypatch.setitem(KNOWN_SETS, name, known)
+
+
+def same(one, other):
+    assert len(one) == len(other)
+    for a, b in zip(one.pixels, other.pixels, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("place", ["", "images", "BSDS500/data/images"])
+def test_bsds500_is_found_prepared_and_read_like_its_folder(tmp_path, monkeypatch, place):
+    small(monkeypatch, "bsds500", {"train": 2, "validation": 1, "test": 2})
+    folder = tmp_path / "given" / place
+    for part, names in (("train", ("b.jpg", "a.png")), ("val", ("c.jpg",)), ("test", ("e.png", "d.jpg"))):
+        fill(folder / part, *names)
+    prepare("bsds500", tmp_path / "given", silent)
+    train = load_pictures("tfds:bsds500", "train", 1)
+    assert train.names == ("train/a", "train/b", "validation/c")
+    same(train, load_pictures(str(folder), "train", 1))
+    same(load_pictures("tfds:bsds500", "test", 3), load_pictures(str(folder), "test", 3))
+    assert load_pictures("tfds:bsds500", "train", 1, ["b"]).names == ("train/a", "validation/c")
+    assert set(read_digests("bsds500")) == {"train", "validation", "test"}
+
+
+def test_a_benchmark_is_for_testing_only(tmp_path, monkeypatch):
+    small(monkeypatch, SET5, {"test": 2})
+    prepare(SET5, fill(tmp_path / "Set5" / "HR", "a.png", "b.png").parents[1], silent)
+    assert load_pictures(f"tfds:{SET5}", "test", 3).names == ("test/a", "test/b")
+    with pytest.raises(PictureError, match="for testing only"):
+        load_pictures(f"tfds:{SET5}", "train", 3)
+
+
+def test_urban100_is_cut_to_a_multiple_of_4(tmp_path, monkeypatch):
+    small(monkeypatch, "sr_benchmark/urban100", {"test": 1})
+    folder = fill(tmp_path / "HR", "a.png")
+    prepare("sr_benchmark/urban100", folder, silent)
+    (pixels,) = load_pictures("tfds:sr_benchmark/urban100", "test", 3).pixels
+    np.testing.assert_array_equal(pixels, load_pictures(str(folder), "all", 3).pixels[0][:8, :8])
+
+
+def test_pictures_of_ones_own_of_any_mode_flat_nested_or_split(tmp_path, data_dir):
+    flat = fill(tmp_path / "flat", "a.png", "deep/b.bmp")
+    fill(flat, "grey.png", mode="L")
+    prepare("image_folder/mine", flat, silent)
+    same(load_pictures("tfds:image_folder/mine", "train", 3), load_pictures(str(flat), "train", 3))
+    same(load_pictures("tfds:image_folder/mine", "train", 1), load_pictures(str(flat), "train", 1))
+    assert load_pictures("tfds:image_folder/mine", "test", 3) is None
+    for part in ("train", "test"):
+        fill(tmp_path / "split" / part, f"{part}.png")
+    prepare("image_folder/split", tmp_path / "split", silent)
+    assert load_pictures("tfds:image_folder/split", "test", 3).names == ("test/test",)
+    assert prepared_names() == ["image_folder/mine", "image_folder/split"]
+    assert (data_dir / "image_folder" / "mine" / "1.0.0" / "digests.json").is_file()
+
+
+def test_pairs_stay_pairs(tmp_path):
+    for side in ("clean", "degraded"):
+        fill(tmp_path / "real" / side, "a.png", f"{'b.png' if side == 'clean' else 'b.bmp'}")
+    Image.fromarray(np.full((9, 10, 3), 7, np.uint8)).save(tmp_path / "real" / "degraded" / "a.png")
+    prepare("image_folder/real", tmp_path / "real", silent)
+    prepared = load_pictures("tfds:image_folder/real", "train", 3, paired=True)
+    same(prepared, load_pictures(str(tmp_path / "real"), "train", 3, paired=True))
+    assert (prepared.pixels[0][..., 3:] == 7).all()
+    with pytest.raises(PictureError, match="pairs, for the task paired"):
+        load_pictures("tfds:image_folder/real", "train", 3)
+
+
+def test_the_digest_is_that_of_the_pictures_not_of_the_files(tmp_path):
+    for number, suffix in enumerate((".png", ".bmp")):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        Image.fromarray(np.arange(60, dtype=np.uint8).reshape(4, 5, 3)).save(folder / f"a{suffix}")
+        prepare(f"image_folder/set{number}", folder, silent)
+    assert read_digests("image_folder/set0") == read_digests("image_folder/set1")
+    assert len(read_digests("image_folder/set0")["train"]) == 64
+
+
+def test_the_manifest_tells_the_digests_of_what_was_prepared(tmp_path):
+    prepare("image_folder/mine", fill(tmp_path / "mine", "a.png"), silent)
+    config = Config(data=DataConfig(root="tfds:image_folder/mine"))
+    RunFolder(tmp_path / "run", config, "search", {"W": "abc"})
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["data"] == {"root": "tfds:image_folder/mine", "digests": read_digests("image_folder/mine")}
+    assert manifest["splits"] == {"W": "abc"}
+
+
+# --- archives
+
+
+@pytest.fixture
+def served(tmp_path):
+    """A folder behind a server on this machine, and its address."""
+    (tmp_path / "served").mkdir()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path / "served")
+    handler.func.log_message = lambda *_: None
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield tmp_path / "served", f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def archive(path, folder, *, outside=False):
+    with tarfile.open(path, "w:gz") as tar:
+        tar.add(folder, arcname="project-1/testsets")
+        if outside:
+            member = tarfile.TarInfo("project-1/../../outside.png")
+            tar.addfile(member, io.BytesIO(b""))
+
+
+def test_an_archive_is_fetched_checked_and_prepared(tmp_path, monkeypatch, served):
+    folder, address = served
+    archive(folder / "a.tar.gz", fill(tmp_path / "sets" / "Set5" / "HR", "a.png", "b.png").parents[1])
+    small(monkeypatch, SET5, {"test": 2})
+    prepare(SET5, tmp_path / "sets", silent)
+    digests = read_digests(SET5)
+    known = dataclasses.replace(KNOWN_SETS[SET5], archive=f"{address}/a.tar.gz", digests=digests)
+    monkeypatch.setitem(KNOWN_SETS, SET5, known)
+    prepare(SET5, None, silent)
+    assert read_digests(SET5) == digests
+    monkeypatch.setitem(KNOWN_SETS, SET5, dataclasses.replace(known, digests={"test": "0" * 64}))
+    with pytest.raises(PictureError, match="these are not the original pictures"):
+        prepare(SET5, None, silent)
+    assert prepared_names() == []
+
+
+def test_an_archive_writes_nothing_outside(tmp_path, monkeypatch, served):
+    folder, address = served
+    archive(folder / "a.tar.gz", fill(tmp_path / "sets" / "Set5", "a.png").parent, outside=True)
+    small(monkeypatch, SET5, {"test": 1})
+    monkeypatch.setitem(KNOWN_SETS, SET5, dataclasses.replace(KNOWN_SETS[SET5], archive=f"{address}/a.tar.gz"))
+    with pytest.raises(PictureError, match="cannot be downloaded"):
+        prepare(SET5, None, silent)
+
+
+def test_what_cannot_be_downloaded_says_what_to_put_where(monkeypatch, served):
+    folder, address = served
+    (folder / "torn.tar.gz").write_bytes(b"\x1f\x8b no archive")
+    for name in ("missing.tar.gz", "torn.tar.gz"):
+        monkeypatch.setitem(KNOWN_SETS, SET5, dataclasses.replace(KNOWN_SETS[SET5], archive=f"{address}/{name}"))
+        with pytest.raises(PictureError, match=r"put 5 pictures in DIR.Set5.HR, then give --from DIR") as told:
+            prepare(SET5, None, silent)
+        assert "\n" not in str(told.value)
+
+
+# --- mistakes, and the command
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "words"),
+    [
+        ("sr_benchmark/manga109", None, "cannot be downloaded; .* 109 pictures"),
+        ("bsds500", "nowhere", "there is no such folder"),
+        ("bsds500", ".", "200 pictures in .*train, 100 pictures in .*val, 200 pictures in .*test"),
+        ("image_folder/mine", None, "--from DIR"),
+        ("image_folder/../up", ".", "there is no set"),
+        ("unknown", ".", "there is no set 'unknown'"),
+        ("div2k", None, "TensorFlow"),
+    ],
+)
+def test_what_cannot_be_prepared_is_told(tmp_path, name, source, words):
+    if name == "div2k" and importlib.util.find_spec("tensorflow") is not None:
+        pytest.skip("TensorFlow is installed here")
+    with pytest.raises(PictureError, match=words) as told:
+        prepare(name, None if source is None else tmp_path / source, silent)
+    assert "\n" not in str(told.value)
+    assert prepared_names() == []
+
+
+def test_the_command_prepares_and_lists(tmp_path, monkeypatch, capsys, quick_compiling, keep_jax_settings):
+    del keep_jax_settings
+    monkeypatch.setenv("XDG_CACHE_HOME", str(quick_compiling))
+    small(monkeypatch, SET5, {"test": 1})
+    main(["data", "prepare", SET5, "--from", str(fill(tmp_path / "Set5", "a.png"))])
+    assert capsys.readouterr().out.strip().endswith(f"use it as tfds:{SET5}")
+    main(["data", "list"])
+    listed = capsys.readouterr().out
+    assert f"tfds:{SET5}: prepared" in listed
+    assert "tfds:bsds500: not prepared; 200 train, 100 validation, 200 test; from " in listed
+    with pytest.raises(SystemExit) as ended:
+        main(["data", "remove"])
+    assert ended.value.code == 2
+
+
+def test_our_builders_are_known_to_tfds_once_imported_and_not_before():
+    program = (
+        "import sys, hinas_jax.cli; assert 'tensorflow_datasets' not in sys.modules;"
+        " import tensorflow_datasets as tfds;"
+        " ours = {'bsds500', 'sr_benchmark', 'image_folder'};"
+        " assert not ours & set(tfds.list_builders(with_community_datasets=False));"
+        " import hinas_jax.data.builders;"
+        " assert ours <= set(tfds.list_builders(with_community_datasets=False));"
+        " assert {c.name for c in tfds.builder_cls('sr_benchmark').BUILDER_CONFIGS} =="
+        " {'set5', 'set14', 'b100', 'urban100', 'manga109'};"
+        " assert 'tensorflow' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", [SET5, "sr_benchmark/set14", "sr_benchmark/b100"])
+def test_the_reference_data_are_the_original_pictures(name, shared_data):
+    """The catalogue's digests are met by them, and nothing else is."""
+    source = shared_data / "BSDS500" if name.endswith("b100") else shared_data
+    folder = prepare(name, source, silent)
+    assert json.loads((folder / "digests.json").read_text()) == KNOWN_SETS[name].digests
