@@ -6,7 +6,7 @@ VENV := .venv
 VERSION := -c 'import sys; print("3.%d" % sys.version_info[1])' 2>/dev/null
 INSTALLED := $(VENV)/.installed-$(shell $(PYTHON) $(VERSION))
 
-.PHONY: demo test bench lint lock clean
+.PHONY: demo test bench fuzz lint lock clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/hinas demo --workdir runs/demo
@@ -18,6 +18,10 @@ test: $(INSTALLED) lint
 bench: $(INSTALLED)
 	$(VENV)/bin/python benchmarks/bench.py --out runs/bench/bench.json
 	$(VENV)/bin/python benchmarks/tables.py runs/bench/bench.json
+
+# more than ten thousand bad pictures, architectures, configs and model files; `make test` tries the first of them
+fuzz: $(INSTALLED)
+	HINAS_FUZZ=15 JAX_PLATFORMS=cpu $(VENV)/bin/python -m pytest -q tests/test_bad_input.py
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .

@@ -121,32 +121,33 @@ def read_config_and_tell_again(path):
     assert Config.from_json(config.to_json()) == config
 
 
-@settings_for(150)
+@settings_for(400)
 @given(file=bad_pictures())
-def test_bad_pictures(folder, file):
+def test_bad_pictures(folder, capfd, file):
     suffix, content = file
     attempt("pictures", PictureError, folder / f"picture{suffix}", content, read_and_write_again)
+    assert capfd.readouterr() == ("", "")  # decoders in C, and Pillow's log, have their own ways to the screen
 
 
-@settings_for(150)
+@settings_for(200)
 @given(content=bad_texts(ARCHITECTURE.to_json()))
 def test_bad_architectures(folder, content):
     attempt("architectures", ArchitectureError, folder / "architecture.json", content, read_and_tell_again)
 
 
-@settings_for(150)
+@settings_for(200)
 @given(content=bad_texts(Config().to_json()))
 def test_bad_configs(folder, content):
     attempt("configs", ConfigError, folder / "config.json", content, read_config_and_tell_again)
 
 
-@settings_for(60)
+@settings_for(100)
 @given(data=st.data())
 def test_bad_models(folder, model_bytes, data):
     attempt("models", ModelError, folder / "model.safetensors", data.draw(bad_models(model_bytes)), Model.load)
 
 
-def test_most_were_bad_and_nothing_was_said_or_left_behind(folder, capfd):
+def test_most_were_bad_and_nothing_is_left_behind(folder, capfd):
     """The table of `make fuzz`. Runs after those above."""
     rows = [f"| {kind} | {t.refused} | {t.taken} | {t.slowest:.2f} |" for kind, t in TALLIES.items()]
     refused = sum(tally.refused for tally in TALLIES.values())

@@ -1,6 +1,7 @@
-"""The count of a TIFF's parts, against files that Pillow wrote and files that are broken."""
+"""The count of a TIFF's parts, against files that Pillow wrote and files that are broken; silence about them."""
 
 import io
+import os
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from picture_files import encoded
 from PIL import Image, TiffImagePlugin
 
-from hinas_jax.data.tiff import count_parts
+from hinas_jax.data.tiff import count_parts, no_remarks
 
 PICTURE = Image.fromarray(np.zeros((40, 3), np.uint8))
 
@@ -36,3 +37,13 @@ def test_no_tiff_has_no_parts():
 @given(st.sampled_from([b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b""]), st.binary(max_size=200))
 def test_broken_files_are_counted_without_an_error(head, rest):
     assert count_parts(io.BytesIO(head + rest)) >= 0
+
+
+def test_what_c_code_writes_to_standard_error_is_dropped_and_nothing_else(capfd):
+    with no_remarks():
+        os.write(2, b"a remark\n")
+    os.write(2, b"an error\n")
+    with pytest.raises(KeyError), no_remarks():
+        raise KeyError
+    os.write(2, b"another\n")
+    assert capfd.readouterr().err == "an error\nanother\n"

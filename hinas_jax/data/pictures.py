@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import stat
 import warnings
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from hinas_jax.data.colour import to_grey
 from hinas_jax.data.deep_colour import is_deep_colour, is_misread, read_levels
 from hinas_jax.data.names import printable
-from hinas_jax.data.tiff import count_parts
+from hinas_jax.data.tiff import count_parts, no_remarks
 
 #: The formats that are read, by Pillow's names; JPEG includes the MPO of some cameras.
 READ_FORMATS: Final = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
@@ -131,6 +132,8 @@ def to_levels(values: Float[np.ndarray, "..."], bits: Literal[8, 16]) -> UInt[np
 @contextlib.contextmanager
 def _telling(path: Path) -> Iterator[None]:
     """Turn whatever reading ``path`` raises into a PictureError, and drop Pillow's remarks on odd, readable files."""
+    silent = logging.NullHandler()  # without any, logging would write them to the screen
+    logging.getLogger("PIL").addHandler(silent)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
@@ -144,6 +147,8 @@ def _telling(path: Path) -> Iterator[None]:
         raise PictureError(_too_large(path)) from error
     except Exception as error:  # decoders raise anything on files that break their format's rules
         raise PictureError(_why_unread(path, error)) from error
+    finally:
+        logging.getLogger("PIL").removeHandler(silent)
 
 
 def _check_file(path: Path) -> None:
@@ -193,7 +198,9 @@ def _why_unread(path: Path, error: Exception) -> str:
 
 
 def _load_upright(image: ImageFile.ImageFile) -> None:
-    image.load()
+    by_libtiff = any(tile.codec_name == "libtiff" for tile in image.tile)
+    with no_remarks() if by_libtiff else contextlib.nullcontext():
+        image.load()
     with contextlib.suppress(Exception):  # the camera's notes may be unreadable: that must not cost the picture
         ImageOps.exif_transpose(image, in_place=True)
 

@@ -1,8 +1,12 @@
-"""What a TIFF file says of itself, read before any decoder takes memory for it."""
+"""What is particular to TIFF: how many parts a file claims, told before memory is taken, and libtiff's remarks."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import struct
+from collections.abc import Iterator
+from pathlib import Path
 from typing import BinaryIO, Final
 
 #: The first bytes of a TIFF file: its byte order, and whether it is a BigTIFF.
@@ -24,6 +28,23 @@ def count_parts(file: BinaryIO) -> int:
         return 0
     finally:
         file.seek(0)
+
+
+@contextlib.contextmanager
+def no_remarks() -> Iterator[None]:
+    """Silence the process's standard error: libtiff writes there by itself what it thinks of a file."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is none
+        yield
+        return
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _most_offsets(file: BinaryIO, order: str, big: bool) -> int:
