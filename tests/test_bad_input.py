@@ -25,7 +25,7 @@ from hinas_jax.data.saving import path_that_holds, save
 from hinas_jax.modelfile import Model, ModelError
 from hinas_jax.space.network import Network
 
-LIMIT = 10  #: seconds that one file may take
+LIMIT = 60  #: seconds that one file may take: a small one may be a picture as large as is read at all
 TIMES = int(os.environ.get("HINAS_FUZZ", "1"))  #: how many times as many as `make test` tries
 
 CELL = CellArchitecture(((Edge(0, "sep3"), Edge(1, "skip")), (Edge(0, "conv3"), Edge(2, "dil3"))))
@@ -65,7 +65,7 @@ def limit():
 
     before = signal.signal(signal.SIGALRM, hang)
     signal.setitimer(signal.ITIMER_REAL, LIMIT)
-    faulthandler.dump_traceback_later(6 * LIMIT, exit=True)  # where no Python runs any more that could hear the alarm
+    faulthandler.dump_traceback_later(2 * LIMIT, exit=True)  # where no Python runs any more that could hear the alarm
     try:
         yield
     finally:

@@ -125,15 +125,18 @@ def load(path: Path) -> Picture:
 
 def to_levels(values: Float[np.ndarray, "..."], bits: Literal[8, 16]) -> UInt[np.ndarray, "..."]:
     """Values, clipped to [0, 1], as whole numbers of ``bits`` bits."""
-    levels: UInt[np.ndarray, "..."] = np.rint(np.clip(values, 0, 1) * (2**bits - 1)).astype(f"uint{bits}")
+    scaled = np.clip(values, 0, 1)  # a copy, and the only one: pictures may fill a large part of the memory
+    scaled *= 2**bits - 1
+    levels: UInt[np.ndarray, "..."] = np.rint(scaled, out=scaled).astype(f"uint{bits}")
     return levels
 
 
 @contextlib.contextmanager
 def _telling(path: Path) -> Iterator[None]:
     """Turn whatever reading ``path`` raises into a PictureError, and drop Pillow's remarks on odd, readable files."""
-    silent = logging.NullHandler()  # without any, logging would write them to the screen
-    logging.getLogger("PIL").addHandler(silent)
+    remarks = logging.getLogger("PIL")
+    level = remarks.level
+    remarks.setLevel(logging.CRITICAL + 1)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
@@ -148,7 +151,7 @@ def _telling(path: Path) -> Iterator[None]:
     except Exception as error:  # decoders raise anything on files that break their format's rules
         raise PictureError(_why_unread(path, error)) from error
     finally:
-        logging.getLogger("PIL").removeHandler(silent)
+        remarks.setLevel(level)
 
 
 def _check_file(path: Path) -> None:
@@ -216,9 +219,9 @@ def _values(image: Image.Image, path: Path) -> _Values:
 def _byte_values(image: Image.Image) -> _Values:
     mode = "L" if image.mode in _GREY_MODES else "RGB"
     if not image.has_transparency_data:
-        values = np.asarray(image.convert(mode), np.float32) / 255
+        values = _unit(np.asarray(image.convert(mode)))
         return values.reshape(*values.shape[:2], -1), None, 8
-    values = np.asarray(image.convert(f"{mode}A"), np.float32) / 255
+    values = _unit(np.asarray(image.convert(f"{mode}A")))
     return values[..., :-1], values[..., -1], 8
 
 
@@ -226,18 +229,19 @@ def _deep_grey_values(image: Image.Image, path: Path) -> _Values:
     levels = np.asarray(image)
     if levels.min() < 0 or levels.max() > 65535:  # mode I holds 32 bits, which mostly carry 16
         raise PictureError(f"{path}: has grey levels outside 0 to 65535; save it as a 16-bit PNG")
-    return _unit(levels[..., None]), _opacity(levels[..., None], image.info.get("transparency")), 16
+    return _unit(levels[..., None], 65535), _opacity(levels[..., None], image.info.get("transparency")), 16
 
 
 def _deep_colour_values(image: ImageFile.ImageFile, again: ImageFile.ImageFile) -> _Values:
     levels = read_levels(image, again, _load_upright)
     if levels.shape[2] == 3:
-        return _unit(levels), _opacity(levels, image.info.get("transparency")), 16
-    return _unit(levels[..., :-1]), _unit(levels[..., -1]), 16
+        return _unit(levels, 65535), _opacity(levels, image.info.get("transparency")), 16
+    return _unit(levels[..., :-1], 65535), _unit(levels[..., -1], 65535), 16
 
 
-def _unit(levels: UInt[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-    return (levels / np.float32(65535)).astype(np.float32)
+def _unit(levels: UInt[np.ndarray, "..."], top: int = 255) -> Float[np.ndarray, "..."]:
+    values: Float[np.ndarray, "..."] = np.divide(levels, top, dtype=np.float32)  # without a copy between
+    return values
 
 
 def _opacity(
