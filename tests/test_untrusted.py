@@ -100,7 +100,7 @@ def strange_models(good: Path):
     yield "name", pack(tensors | {"../../run": np.ones(1, np.float32)}, metadata), "not those of its architecture"
     yield "format", pack(tensors, metadata | {"format": CODE}), "not a model file of hinas_jax"
     text = json.dumps(architecture | {"task": "../../run"})
-    yield "task", pack(tensors, metadata | {"architecture": text}), "'../../run' is not one of"
+    yield "task", pack(tensors, metadata | {"architecture": text}), "not '../../run'"
 
 
 def strange_texts(good: str):
