@@ -6,7 +6,7 @@ VENV := .venv
 VERSION := -c 'import sys; print("3.%d" % sys.version_info[1])' 2>/dev/null
 INSTALLED := $(VENV)/.installed-$(shell $(PYTHON) $(VERSION))
 
-.PHONY: demo test bench fuzz lint lock clean
+.PHONY: demo test bench fuzz soak lint lock clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/hinas demo --workdir runs/demo
@@ -22,6 +22,11 @@ bench: $(INSTALLED)
 # more than ten thousand bad pictures, architectures, configs and model files; `make test` tries the first of them
 fuzz: $(INSTALLED)
 	HINAS_FUZZ=15 JAX_PLATFORMS=cpu $(VENV)/bin/python -m pytest -q tests/test_bad_input.py
+
+# a search and a training killed, damaged and starved again and again, for so many minutes: make soak SOAK=5
+SOAK ?= 60
+soak: $(INSTALLED)
+	$(VENV)/bin/python benchmarks/soak.py --minutes $(SOAK) --out runs/soak
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .

@@ -2,7 +2,7 @@
 
 import sys
 
-from hinas_jax.cli import main
+from hinas_jax.__main__ import main
 
 if __name__ == "__main__":
     main(["train", *sys.argv[1:]])

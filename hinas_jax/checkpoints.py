@@ -1,41 +1,207 @@
-"""The running state on disk, through Orbax alone. A save is atomic: a killed process leaves the one before."""
+"""The running state on disk, through Orbax alone.
+
+A checkpoint is the state, a tree of arrays, and some facts, a JSON object. Saving goes on in the background and is
+atomic: a killed process leaves the checkpoint before. A digest of everything lies in each one, so that a damaged one is
+known and the one before is taken.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import hashlib
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Final, Self
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+Tree = Any
+
+#: The last so many stay, and the best.
+KEPT: Final = 2
+
+
+class CheckpointError(ValueError):
+    """A checkpoint cannot be written or read. The message is one line for people."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """What was read: its number, the state as arrays of the host, and the facts."""
+
+    number: int
+    state: Tree
+    facts: dict[str, Any]
+
 
 class Checkpoints:
-    """Numbered checkpoints of one folder, of which the last ``keep`` stay."""
+    """The numbered checkpoints of a folder. To be closed: use it in a ``with``."""
 
-    def __init__(self, folder: Path, keep: int = 2) -> None:
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False, create=True)
-        self._manager = ocp.CheckpointManager(folder.resolve(), options=options)
+    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
+        """Open the folder, and create it unless ``read_only``."""
+        self._folder = folder.resolve()
+        self._quiet = contextlib.ExitStack()
+        self._quiet.enter_context(_only_errors_raised())
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=None, create=not read_only, cleanup_tmp_directories=not read_only, save_root_metadata=False
+        )
+        self._manager = ocp.CheckpointManager(self._folder, item_names=("state", "facts"), options=options)
 
-    def latest(self) -> int | None:
-        """The number of the newest checkpoint, None where there is none."""
-        step: int | None = self._manager.latest_step()
-        return step
+    def __enter__(self) -> Self:
+        return self
 
-    def save(self, number: int, state: Any) -> None:
-        """Write ``state``, a tree of arrays; a checkpoint of the same number is replaced."""
-        if number in self._manager.all_steps():
-            self._manager.delete(number)
-        self._manager.save(number, args=ocp.args.StandardSave(state))
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._quiet:
+            try:
+                self.wait()
+            except CheckpointError:
+                if error is None:  # what went wrong first is told
+                    raise
+            finally:
+                self._manager.close()
 
-    def restore(self, like: Any, number: int | None = None) -> Any:
-        """Read checkpoint ``number`` (the newest by default) into the form of ``like``."""
-        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-        number = self.latest() if number is None else number
-        restored = self._manager.restore(number, args=ocp.args.StandardRestore(abstract))
-        # Orbax ties arrays to a device, which a fresh state is not: its compiled programs would not be found again
-        return jax.tree.map(lambda leaf: jax.device_put(np.array(leaf)), restored)
+    def numbers(self) -> list[int]:
+        """The numbers of all checkpoints, oldest first."""
+        return sorted(self._manager.all_steps())
 
-    def close(self) -> None:
-        """Wait for what is being written and let go of the folder."""
-        self._manager.close()
+    def next_number(self) -> int:
+        """The number that the next checkpoint gets."""
+        return max(self._manager.all_steps(), default=0) + 1
+
+    def save(self, state: Tree, facts: Mapping[str, Any], *, best: int | None = None) -> None:
+        """Begin to write a checkpoint, once the one before is on the disk; of those the last ones and the best stay.
+
+        Args:
+            state: a tree of arrays; may be donated as soon as this returns.
+            facts: JSON values; finite numbers only.
+            best: number of the checkpoint to keep besides the last ones.
+
+        Raises:
+            CheckpointError: this one or the one before cannot be written.
+        """
+        self.wait()
+        there, number = self.numbers(), self.next_number()
+        host = _on_host(state)
+        signed = {"facts": dict(facts), "digest": _digest(host, facts)}
+        try:
+            for old in there[: max(0, len(there) - KEPT)]:
+                if old != best:
+                    self._manager.delete(old)
+            arguments = ocp.args.Composite(state=ocp.args.StandardSave(host), facts=ocp.args.JsonSave(signed))
+            self._manager.save(number, args=arguments, force=True)
+        except Exception as error:  # Orbax and TensorStore raise what they like
+            raise self._unwritten(error) from None
+
+    def wait(self) -> None:
+        """Wait for what is being written.
+
+        Raises:
+            CheckpointError: it cannot be written.
+        """
+        try:
+            self._manager.wait_until_finished()
+        except Exception as error:  # Orbax and TensorStore raise what they like
+            raise self._unwritten(error) from None
+
+    def newest(self, like: Tree, say: Callable[[str], None]) -> Checkpoint | None:
+        """The newest checkpoint that is whole, in the form of ``like``; None where there is none at all.
+
+        Damaged ones are told and, once a whole one is found, removed.
+
+        Raises:
+            CheckpointError: there are some, and all are damaged.
+        """
+        damaged: list[int] = []
+        for number in reversed(self.numbers()):
+            try:
+                found = self.read(number, like)
+            except CheckpointError as error:
+                say(f"warning: {error}")
+                damaged.append(number)
+                continue
+            if damaged:
+                say(f"warning: the checkpoint before, {number}, is taken")
+            for bad in damaged:
+                self._manager.delete(bad)
+            return found
+        if damaged:
+            raise CheckpointError(f"{self._folder}: no checkpoint can be read; --restart begins anew")
+        return None
+
+    def read(self, number: int, like: Tree | None = None) -> Checkpoint:
+        """Read checkpoint ``number``, in the form of ``like`` or, without one, as nested dicts and lists.
+
+        Raises:
+            CheckpointError: there is no such checkpoint, or it is damaged.
+        """
+        target = None if like is None else _on_host(like)
+        arguments = ocp.args.Composite(state=ocp.args.StandardRestore(target), facts=ocp.args.JsonRestore())
+        try:
+            read = self._manager.restore(number, args=arguments)
+            state, signed = _on_host(read["state"]), read["facts"]
+            whole = signed["digest"] == _digest(state, signed["facts"])
+        except Exception as error:  # Orbax and TensorStore raise what they like
+            raise CheckpointError(f"{self._folder / str(number)} is damaged ({_first_line(error)})") from None
+        if not whole:
+            raise CheckpointError(f"{self._folder / str(number)} is damaged (its digest is another)")
+        return Checkpoint(number, state, signed["facts"])
+
+    def _unwritten(self, error: Exception) -> CheckpointError:
+        return CheckpointError(
+            f"{self._folder}: a checkpoint cannot be written ({_first_line(error)});"
+            " mend that and give the same command: it goes on from the last one"
+        )
+
+
+@contextlib.contextmanager
+def _only_errors_raised() -> Iterator[None]:
+    """Keep Orbax from printing, besides raising an error, its trace and the fates of the other arrays' reads."""
+    logger, hook = logging.getLogger("absl"), sys.unraisablehook
+    level = logger.level
+
+    def drop_strays(unraisable: sys.UnraisableHookArgs) -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            hook(unraisable)
+
+    logger.setLevel(logging.CRITICAL)
+    sys.unraisablehook = drop_strays
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        sys.unraisablehook = hook
+
+
+def _on_host(tree: Tree) -> Tree:
+    """Copies of all leaves: the originals may be donated to a program while a copy is written."""
+    return jax.tree.map(np.array, tree)
+
+
+def _digest(state: Tree, facts: Mapping[str, Any]) -> str:
+    """A digest of names, types, shapes and bytes of all leaves, and of the facts."""
+    digest = hashlib.blake2b(json.dumps(facts, sort_keys=True, allow_nan=False).encode(), digest_size=16)
+    for name, leaf in sorted(_leaves(state)):
+        digest.update(f"{name} {leaf.dtype} {leaf.shape}".encode())
+        digest.update(np.ascontiguousarray(leaf).data)
+    return digest.hexdigest()
+
+
+def _leaves(state: Tree) -> Iterable[tuple[str, np.ndarray[Any, Any]]]:
+    """Leaves by path, which reads the same in a dataclass and in the dict that it is read back as."""
+    for path, leaf in jax.tree.leaves_with_path(state):
+        words = [str(getattr(key, "name", getattr(key, "key", getattr(key, "idx", key)))) for key in path]
+        yield "/".join(words), leaf
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:200]

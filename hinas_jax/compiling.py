@@ -23,8 +23,15 @@ class MemoryNeedError(ValueError):
     """A program needs more memory than its device has. The message is one line for people."""
 
 
-def compile_step(what: str, function: Any, arguments: tuple[Any, ...], say: Say) -> Any:
+def compile_step(what: str, function: Any, arguments: tuple[Any, ...], say: Say, *, deterministic: bool = False) -> Any:
     """Compile a jitted ``function`` for ``arguments`` and return the compiled program.
+
+    Args:
+        what: for people.
+        function: to compile.
+        arguments: whose shapes it is compiled for.
+        say: where lines for people go.
+        deterministic: the program gives the same bits every time, on a GPU too.
 
     Raises:
         MemoryNeedError: the program cannot fit into the device's memory.
@@ -37,7 +44,7 @@ def compile_step(what: str, function: Any, arguments: tuple[Any, ...], say: Say)
         f"compiling {what}: {convolutions} convolutions, about {seconds} s on two CPU cores;"
         " a second start reads it from the compilation cache"
     )
-    compiled = lowered.compile(compiler_options())
+    compiled = lowered.compile(compiler_options(deterministic=deterministic))
     _check_memory(what, compiled, say)
     return compiled
 
@@ -67,13 +74,15 @@ def _gib(count: int) -> str:
     return f"{count / 2**30:.2f} GiB"
 
 
-def compiler_options() -> dict[str, str]:
+def compiler_options(*, deterministic: bool = False) -> dict[str, str | bool]:
     """What XLA is told for this backend.
 
     On CPU it orders operations for parallelism by default, which takes twice the memory and is no faster
-    (docs/performance.md).
+    (docs/performance.md). On GPU it chooses convolutions by trying them out, and some of those add in any order.
     """
-    return {"xla_cpu_scheduler_type": MEMORY_FIRST} if jax.default_backend() == "cpu" else {}
+    if jax.default_backend() == "cpu":
+        return {"xla_cpu_scheduler_type": MEMORY_FIRST}
+    return {"xla_gpu_deterministic_ops": True} if deterministic and jax.default_backend() == "gpu" else {}
 
 
 def steps_per_call(steps: int) -> int:

@@ -107,9 +107,17 @@ class ComputeConfig:
     remat: Remat = "none"
     """While searching, computed again for the gradient instead of kept: nothing, the inner values of each cell, or of
     each operation. Less memory, more time."""
+    deterministic: bool = False
+    """On a GPU, only operations that give the same bits every time, without trying out which is fastest: the same seed
+    gives the same architecture again, in more time. On a CPU it is so in any case. --deterministic says the same."""
+    checkpoint_seconds: float = 300.0
+    """Seconds between two checkpoints within an epoch, or between two validations. They are written in the background,
+    and change no result."""
 
     def __post_init__(self) -> None:
         _require_forms(self, "compute.")
+        ok = self.checkpoint_seconds > 0
+        _require(ok, f"compute.checkpoint_seconds must be above 0, not {self.checkpoint_seconds:g}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,6 +20,7 @@ from hinas_jax.evaluation import Picture, best_gaussian_blur, network_restorer, 
 from hinas_jax.report import plot_search, plot_training, read_metrics, side_by_side
 from hinas_jax.searching import search
 from hinas_jax.training import train
+from hinas_jax.writing import write_whole
 
 SHOWN: Final = 256  #: side of the part of each picture that is shown, in pixels
 DEGRADED, BLURRED, RESTORED, CLEAN = "noisy", "best Gaussian blur", "restored", "clean"
@@ -66,7 +67,7 @@ def run_demo(workdir: Path, config: Config | None = None, say: Say = print) -> d
         summary[f"psnr_{key}"], summary[f"ssim_{key}"] = (round(float(value), 4) for value in means[version])
     summary["parameters"] = model.architecture.parameters()
     summary["seconds"] = round(time.monotonic() - started, 1)
-    (workdir / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    write_whole(workdir / "summary.json", json.dumps(summary, indent=2) + "\n")
     return summary
 
 

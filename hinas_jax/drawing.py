@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import io
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Patch, P
 from matplotlib.path import Path as Curve
 
 from hinas_jax.architecture import Architecture, CellArchitecture, source_name
+from hinas_jax.writing import write_whole
 
 #: Matplotlib settings for every figure: fonts it brings along, SVG that keeps text and repeats its bytes.
 STYLE: Final[dict[Any, Any]] = {
@@ -122,7 +124,9 @@ def save_figure(figure: Figure, path: Path) -> None:
         raise ValueError(f"{path}: a drawing ends in .svg or .png")
     with mpl.rc_context(STYLE):
         metadata = {"Date": None} if kind == "svg" else None
-        figure.savefig(path, format=kind, dpi=160, facecolor="white", metadata=metadata)
+        drawn = io.BytesIO()
+        figure.savefig(drawn, format=kind, dpi=160, facecolor="white", metadata=metadata)
+    write_whole(path, drawn.getvalue())
 
 
 def _summary(architecture: Architecture) -> str:

@@ -32,6 +32,7 @@ from hinas_jax.metrics import SSIM_WINDOW, psnr, ssim
 from hinas_jax.modelfile import Model
 from hinas_jax.tasks import TASKS, Task, TaskName, build_task, crop_to_multiple, task_of
 from hinas_jax.tiling import tile_starts
+from hinas_jax.writing import write_whole
 
 Protocol = Literal["standard", "released"]
 Picture = Float[np.ndarray, "height width channel"]
@@ -173,7 +174,7 @@ def write_report(report: Report, path: Path) -> None:
     document["results"] = [_flat(row) for row in document["results"]]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(document, indent=2) + "\n")
+        write_whole(path, json.dumps(document, indent=2) + "\n")
     except OSError as error:
         raise EvaluationError(f"{path}: cannot be written ({error.strerror})") from None
 

@@ -18,6 +18,7 @@ from safetensors.numpy import save
 from hinas_jax.architecture import Architecture, ArchitectureError
 from hinas_jax.space.initialise import variable_shapes
 from hinas_jax.space.network import Network
+from hinas_jax.writing import write_whole
 
 FORMAT: Final = "hinas_jax model 1"
 LARGEST_HEADER: Final = 2**24  #: bytes; several times that of the largest architecture
@@ -50,9 +51,7 @@ class Model:
             "architecture": self.architecture.to_json(),
             "card": json.dumps(dict(self.card)),
         }
-        partial = path.with_name(path.name + ".partial")
-        partial.write_bytes(save(tensors, metadata))
-        partial.replace(path)
+        write_whole(path, save(tensors, metadata))
 
     @classmethod
     def load(cls, path: Path) -> Model:

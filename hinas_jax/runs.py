@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.metadata
 import json
 import math
+import os
 import platform
 import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
 import jax
 
 from hinas_jax.config import Config, ConfigError, differing_fields, load_config
 from hinas_jax.data.sources import prepared_digests
+from hinas_jax.writing import append_line, write_whole
 
 PACKAGES: Final = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "dm-pix", "numpy", "hinas-jax")
 
@@ -24,6 +27,10 @@ PACKAGES: Final = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "dm-pix
 FILES: Final = (
     "config.json", "metrics.jsonl", "manifest.json", "architecture.json", "architecture.svg", "model.safetensors",
 )  # fmt: skip
+
+
+#: Held while a process runs in the folder; says which one. It stays, for another process may be waiting on it.
+LOCK: Final = ".lock"
 
 
 Kind = Literal["search", "train"]
@@ -45,10 +52,12 @@ class RunFolder:
             restart: clear what a run of this kind left there.
 
         Raises:
-            ConfigError: it holds a run of another kind, config, or pictures, or cannot be written.
+            ConfigError: it holds a run of another kind, config, or pictures, cannot be written, or another process
+                runs in it.
         """
         self.path = path
         self._metrics = path / "metrics.jsonl"
+        self._lock: int | None = None
         self._facts = {
             "kind": kind,
             "seed": config.seed,
@@ -57,13 +66,18 @@ class RunFolder:
         }
         try:
             self._refuse_other_kind(kind)
+            path.mkdir(parents=True, exist_ok=True)
+            self._take_lock()
             if restart:
                 self._clear()
-            path.mkdir(parents=True, exist_ok=True)
             self._claim(config)
             self.write_manifest()
         except OSError as error:
+            self.close()
             raise ConfigError(f"{path}: cannot be written ({error.strerror}); give another --workdir") from None
+        except ConfigError:
+            self.close()
+            raise
 
     def write_manifest(self, **facts: Any) -> None:
         """Write manifest.json: kind, seed, digests of the splits, versions, device, and ``facts`` (seconds)."""
@@ -81,30 +95,61 @@ class RunFolder:
 
     def write(self, name: str, text: str) -> None:
         """Write a text file whole or not at all."""
-        partial = self.path / f"{name}.partial"
-        partial.write_text(text)
-        partial.replace(self.path / name)
+        write_whole(self.path / name, text)
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         """Add a line to metrics.jsonl; a number that is not finite is null there (JSON has no NaN)."""
         strict = {name: None if isinstance(x, float) and not math.isfinite(x) else x for name, x in row.items()}
-        with self._metrics.open("a") as file:
-            file.write(json.dumps(strict, allow_nan=False) + "\n")
+        append_line(self._metrics, json.dumps(strict, allow_nan=False))
 
-    def cut_metrics(self, step: int) -> float:
-        """Drop the rows after ``step`` (a resumed run writes them again); returns the seconds spent until then."""
+    def cut_metrics(self, step: int) -> list[Mapping[str, Any]]:
+        """Drop the rows after ``step``, which a resumed run writes again, and what a killed process left of a row.
+
+        Returns:
+            The rows that stay.
+        """
+        rows: list[Mapping[str, Any]] = []
         if not self._metrics.exists():
-            return 0.0
-        rows = []
-        for line in self._metrics.read_text().splitlines():
+            return rows
+        for line in self._metrics.read_text(errors="replace").splitlines():
             try:
                 row = json.loads(line)
-            except json.JSONDecodeError:  # a torn last line of a killed process
+                if row["step"] <= step:
+                    rows.append(row)
+            except (ValueError, TypeError, KeyError):
                 continue
-            if row["step"] <= step:
-                rows.append(row)
         self.write("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-        return float(rows[-1]["seconds"]) if rows else 0.0
+        return rows
+
+    def close(self) -> None:
+        """Let other processes run in the folder."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _take_lock(self) -> None:
+        """The kernel lets go of it when the process ends, however it ends."""
+        self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(self._lock, 100).decode(errors="replace").strip()
+            raise ConfigError(
+                f"{self.path}: another process runs there ({holder}); wait for its end, or give another --workdir"
+            ) from None
+        except OSError:  # a file system without locks
+            return
+        os.ftruncate(self._lock, 0)
+        os.write(self._lock, f"process {os.getpid()} on {platform.node()}\n".encode())
 
     def _claim(self, config: Config) -> None:
         file = self.path / "config.json"

@@ -19,17 +19,17 @@ from jax.sharding import AbstractMesh, Mesh
 from jaxtyping import Array, Float, Int32, PRNGKeyArray
 
 from hinas_jax.architecture import Architecture
-from hinas_jax.checkpoints import Checkpoints
 from hinas_jax.compiling import Say, compile_step, scan_steps, steps_per_call
 from hinas_jax.config import Config, ConfigError, LossConfig
 from hinas_jax.data.patches import PatchSource, epoch_order, sample_crops, to_device
 from hinas_jax.data.sources import PictureSet, large_enough, load_pictures, split
+from hinas_jax.divergence import Outcome, group_names, mend, outcome
 from hinas_jax.drawing import draw_architecture
+from hinas_jax.looping import Best, Loop, Plan, Row
 from hinas_jax.mesh import describe_mesh, make_mesh, replicate, spread, whole
 from hinas_jax.objective import batch_loss, f_net
 from hinas_jax.optimisers import arch_optimiser, weight_optimiser
 from hinas_jax.progress import Progress
-from hinas_jax.report import read_metrics
 from hinas_jax.runs import RunFolder
 from hinas_jax.space.initialise import initialise
 from hinas_jax.space.supernet import SuperNet
@@ -50,8 +50,6 @@ class SearchState:
     batch_stats: Tree
     weight_optimiser: optax.OptState
     arch_optimiser: optax.OptState
-    best_value: Float[Array, ""]
-    best_epoch: Int32[Array, ""]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,8 +73,6 @@ class Searcher:
             batch_stats=variables["batch_stats"],
             weight_optimiser=self.weights.init(variables["params"]),
             arch_optimiser=self.architecture.init(variables["arch"]),
-            best_value=jnp.asarray(-jnp.inf, jnp.float32),
-            best_epoch=jnp.zeros((), jnp.int32),
         )
 
     def loss_of(
@@ -93,25 +89,25 @@ class Searcher:
 
     def weight_step(
         self, state: SearchState, degraded: Float[Array, "..."], clean: Float[Array, "..."]
-    ) -> tuple[SearchState, Float[Array, ""]]:
-        """Update the kernels (and running statistics) on a batch of W; alpha and beta stay. Returns the loss too."""
+    ) -> tuple[SearchState, Outcome]:
+        """Update the kernels (and running statistics) on a batch of W; alpha and beta stay."""
         gradient = jax.value_and_grad(self.loss_of, argnums=0, has_aux=True)
         (loss, batch_stats), grads = gradient(state.params, state.arch, state.batch_stats, degraded, clean)
         updates, optimiser = self.weights.update(grads, state.weight_optimiser, state.params)
         params = optax.apply_updates(state.params, updates)
         return dataclasses.replace(
             state, step=state.step + 1, params=params, batch_stats=batch_stats, weight_optimiser=optimiser
-        ), loss
+        ), outcome(loss, grads)
 
     def arch_step(
         self, state: SearchState, degraded: Float[Array, "..."], clean: Float[Array, "..."]
-    ) -> tuple[SearchState, Float[Array, ""]]:
-        """Update alpha and beta on a batch of A; kernels and statistics stay. First order. Returns the loss too."""
+    ) -> tuple[SearchState, Outcome]:
+        """Update alpha and beta on a batch of A; kernels and statistics stay. First order."""
         gradient = jax.value_and_grad(self.loss_of, argnums=1, has_aux=True)
         (loss, _), grads = gradient(state.params, state.arch, state.batch_stats, degraded, clean)
         updates, optimiser = self.architecture.update(grads, state.arch_optimiser, state.arch)
         arch = optax.apply_updates(state.arch, updates)
-        return dataclasses.replace(state, arch=arch, arch_optimiser=optimiser), loss
+        return dataclasses.replace(state, arch=arch, arch_optimiser=optimiser), outcome(loss, grads)
 
     def restore(self, variables: Tree, degraded: Float[Array, "batch height width channel"]) -> Float[Array, "..."]:
         """f_net with running statistics, for evaluation."""
@@ -131,7 +127,7 @@ def search_steps(
     batch: int,
     patch: int,
     alternate: bool,
-) -> tuple[SearchState, Float[Array, ""], Float[Array, ""]]:
+) -> tuple[SearchState, dict[str, Outcome]]:
     """Steps ``first`` to ``first + count - 1`` of an epoch as one scan.
 
     Each step updates alpha and beta on A (if ``alternate``), then the kernels on W.
@@ -150,7 +146,7 @@ def search_steps(
         alternate: False while warming up.
 
     Returns:
-        The state after, and the sums over the steps of the losses on W and on A (0 while warming up).
+        The state after, and of each step the outcomes on W, ``loss``, and on A, ``arch_loss`` (not while warming up).
     """
     side = crop_side(searcher.task, patch)
     w_key, a_key, steps_key = jax.random.split(key, 3)
@@ -163,17 +159,16 @@ def search_steps(
         crops = sample_crops(source, crop, spread(indices, searcher.mesh), side)
         return spread(degrade_crops(searcher.task, degrade, crops), searcher.mesh)
 
-    def step(state: SearchState, inputs: tuple[Array, Array, Array]) -> tuple[SearchState, tuple[Array, Array]]:
+    def step(state: SearchState, inputs: tuple[Array, Array, Array]) -> tuple[SearchState, dict[str, Outcome]]:
         w_indices, a_indices, place = inputs
         w_key, a_key = jax.random.split(jax.random.fold_in(steps_key, place))
-        arch_loss = jnp.zeros(())
+        outcomes = {}
         if alternate:
-            state, arch_loss = searcher.arch_step(state, *sample(a, a_key, a_indices))
-        state, loss = searcher.weight_step(state, *sample(w, w_key, w_indices))
-        return state, (loss, arch_loss)
+            state, outcomes["arch_loss"] = searcher.arch_step(state, *sample(a, a_key, a_indices))
+        state, outcomes["loss"] = searcher.weight_step(state, *sample(w, w_key, w_indices))
+        return state, outcomes
 
-    state, losses = scan_steps(step, state, (w_order, a_order, places))
-    return state, losses[0].sum(), losses[1].sum()
+    return scan_steps(step, state, (w_order, a_order, places))
 
 
 def search(config: Config, workdir: Path, *, restart: bool = False, say: Say = print) -> Architecture:
@@ -189,7 +184,10 @@ def search(config: Config, workdir: Path, *, restart: bool = False, say: Say = p
         The architecture decoded from the supernet that did best on V (not the last one).
 
     Raises:
-        ConfigError: ``workdir`` holds another run, or the search diverged.
+        ConfigError: ``workdir`` holds another run, or another process runs there, or no evaluation gave a number.
+        CheckpointError: a checkpoint cannot be written, or none can be read.
+        DivergenceError: a loss or a gradient is not finite.
+        Interrupted: SIGTERM or Ctrl-C; the state is saved.
         PictureError: the pictures cannot be used.
         MemoryNeedError: a step needs more memory than the device has.
     """
@@ -200,126 +198,127 @@ def search(config: Config, workdir: Path, *, restart: bool = False, say: Say = p
     pictures = large_enough(pictures, crop_side(task, config.search.patch), "the search", say)
     parts = split(pictures, config.seed, config.data.validation_fraction)
     digests = {name: part.digest() for name, part in zip("WAV", parts, strict=True)}
-    folder = RunFolder(workdir, config, "search", digests, restart=restart)
-    loop = _Search(config, folder, task, parts, say)
-    seconds = loop.run(started)
-    folder.write_manifest(seconds=round(seconds, 1))
-    return Architecture.load(workdir / "architecture.json")
+    with RunFolder(workdir, config, "search", digests, restart=restart) as folder:
+        work = _Search(config, folder, task, parts, say)
+        state = work.start()
+        loop = Loop(folder, work.plan(state), work, say, started, config.compute.checkpoint_seconds)
+        tally = loop.run(state)
+        if tally.best is None:
+            raise ConfigError(
+                f"no evaluation gave a number (see {workdir / 'metrics.jsonl'}): the search diverged;"
+                f" {_mend(config)}, and give --restart"
+            )
+        folder.write_manifest(seconds=round(tally.seconds, 1))
+        return Architecture.load(workdir / "architecture.json")
 
 
 class _Search:
-    """The loop's effects: compile, run epochs, evaluate, keep the best, save, tell."""
+    """What the loop of a search does: compile, run steps, evaluate, write the architecture."""
 
     def __init__(self, config: Config, folder: RunFolder, task: Task, parts: tuple[PictureSet, ...], say: Say) -> None:
-        self._config, self._folder, self._task, self._say = config, folder, task, say
+        self._config, self._folder = config, folder
         settings = config.search
         self._steps = max(1, len(parts[0]) * settings.crops_per_picture // settings.batch_size)
         self._count = steps_per_call(self._steps)
         self._mesh = make_mesh(settings.batch_size)
-        self._w, self._a = (to_device(part, put=self._everywhere) for part in parts[:2])
+        self._w, self._a = (to_device(part, put=self.place) for part in parts[:2])
         self._searcher = make_searcher(config, self._steps, self._mesh)
         self._validation = Validation(parts[2], task, seed=config.seed, tile=settings.patch, batch=settings.batch_size)
+        self._key, self._init_key = jax.random.split(jax.random.key(config.seed))
+        self._programs: dict[bool, Any] = {}
+        self._restore: Any = None
+        self._progress: Progress
         sizes = ", ".join(f"{name} {len(part)}" for name, part in zip("WAV", parts, strict=True))
         say(f"pictures: {sizes}; {self._steps} steps an epoch of {settings.batch_size} patches")
         say(describe_mesh(self._mesh, settings.batch_size))
 
-    def _everywhere(self, tree: Tree) -> Tree:
+    def place(self, tree: Tree) -> Tree:
+        """Lay a state whole on every device."""
         return replicate(tree, self._mesh)
 
-    def run(self, started: float) -> float:
-        """Search to the end; returns the seconds since ``started`` and those of the processes before."""
-        config = self._config.search
-        key, init_key = jax.random.split(jax.random.key(self._config.seed))
-        state = self._everywhere(self._searcher.init(init_key))
-        latest = Checkpoints(self._folder.path / "checkpoints" / "latest")
-        best = Checkpoints(self._folder.path / "checkpoints" / "best", keep=1)
-        done = latest.latest() or 0
-        if done:
-            state = self._everywhere(latest.restore(state))
-            self._say(f"going on after epoch {done} of {config.epochs}")
-        else:
-            self._write_architecture(self._decode(state))
-        spent = self._folder.cut_metrics(int(state.step))
-        rows = read_metrics(self._folder.path / "metrics.jsonl") if done else []
-        programs: dict[bool, Any] = {}
-        restore: Any = None
-        with Progress("search", config.epochs * self._steps, done * self._steps, self._say) as progress:
-            for epoch in range(done + 1, config.epochs + 1):
-                if why := early_stop(rows, config):
-                    progress.say(f"the search ends after epoch {epoch - 1} of {config.epochs}: {why}")
-                    break
-                alternate = epoch > config.warmup_epochs
-                epoch_key = self._everywhere(jax.random.fold_in(key, epoch))
-                if alternate not in programs:
-                    programs[alternate] = self._compile(state, epoch_key, alternate, progress)
-                progress.show(epoch=epoch)
-                state, losses = self._epoch(programs[alternate], state, epoch_key, progress)
-                architecture = self._decode(state)
-                row = self._row(state, epoch, losses, architecture)
-                if config.evaluated(epoch) or early_stop([*rows, row], config):
-                    variables = {"params": state.params, "arch": state.arch, "batch_stats": state.batch_stats}
-                    restore = restore or self._validation.compile(
-                        self._searcher.restore, variables, self._mesh, progress.say
-                    )
-                    score = self._validation.score(restore, variables)
-                    row |= {"psnr": score.psnr, "ssim": score.ssim}
-                    state = self._keep_best(state, variables, best, epoch, score, architecture)
-                elif int(state.best_epoch) == 0:
-                    self._write_architecture(architecture)
-                row["seconds"] = round(spent + time.monotonic() - started, 2)
-                self._folder.append_metrics(row)
-                if warning := skips_taking_over(rows, row, self._config):
-                    progress.say(warning)
-                rows.append(row)
-                latest.save(epoch, state)
-                progress.report(**{name: row[name] for name in ("loss", "psnr", "ssim", "skip_count") if name in row})
-        latest.close()
-        best.close()
-        if int(state.best_epoch) == 0:
-            raise ConfigError(
-                f"no evaluation gave a number (see {self._folder.path / 'metrics.jsonl'}): the search diverged;"
-                f" lower search.learning_rate ({config.learning_rate:g}) or search.gradient_clip, and give --restart"
+    def start(self) -> SearchState:
+        """The state before the first step."""
+        state: SearchState = self.place(self._searcher.init(self._init_key))
+        return state
+
+    def plan(self, state: SearchState) -> Plan:
+        """The numbers of the loop."""
+        return Plan(
+            what="search",
+            name="search",
+            steps=self._config.search.epochs * self._steps,
+            stretch=self._steps,
+            count=self._count,
+            groups={"loss": group_names(state.params), "arch_loss": group_names(state.arch)},
+            mend=_mend(self._config),
+        )
+
+    def prepare(self, state: SearchState, done: int, progress: Progress) -> None:
+        """Compile what the next epoch needs."""
+        epoch = done // self._steps + 1
+        alternate = self._alternates(epoch)
+        if alternate not in self._programs:
+            self._programs[alternate] = self._compile(state, alternate, progress)
+        self._progress = progress
+        if self._config.search.evaluated(epoch):
+            self._compile_evaluation(state)
+        progress.show(epoch=epoch)
+
+    def call(self, state: SearchState, done: int) -> tuple[SearchState, dict[str, Outcome]]:
+        """The steps of a call."""
+        before, first = divmod(done, self._steps)
+        program = self._programs[self._alternates(before + 1)]
+        place = self.place(np.int32(first))
+        after: tuple[SearchState, dict[str, Outcome]] = program(
+            state, self._epoch_key(before + 1), place, self._w, self._a
+        )
+        return after
+
+    def evaluate(self, state: SearchState, done: int, rows: list[Row]) -> tuple[dict[str, Any], Score | None]:
+        """An epoch's row, and its score if V is evaluated; a warning when skip connections take over."""
+        epoch = done // self._steps
+        row = {"epoch": epoch, "phase": "alternate" if self._alternates(epoch) else "warmup"}
+        arch = jax.device_get(state.arch)
+        row |= describe(arch, decode_for(arch, self._config), self._config)
+        if warning := skips_taking_over(rows, row, self._config):
+            self._progress.say(warning)
+        if not self._config.search.evaluated(epoch) and not early_stop([*rows, row], self._config.search):
+            return row, None
+        self._compile_evaluation(state)
+        score = self._validation.score(self._restore, _variables(state))
+        return row | {"psnr": score.psnr, "ssim": score.ssim}, score
+
+    def ends(self, rows: list[Row], done: int) -> str | None:
+        """Why the search ends before its last epoch."""
+        why = early_stop(rows, self._config.search)
+        return why and f"the search ends after epoch {done // self._steps} of {self._config.search.epochs}: {why}"
+
+    def publish(self, state: SearchState, best: Best | None) -> None:
+        """Write architecture.json and its drawing."""
+        del best
+        architecture = decode_for(jax.device_get(state.arch), self._config)
+        self._folder.write("architecture.json", architecture.to_json())
+        draw_architecture(architecture, self._folder.path / "architecture.svg")
+
+    def _epoch_key(self, epoch: int) -> PRNGKeyArray:
+        key: PRNGKeyArray = self.place(jax.random.fold_in(self._key, epoch))
+        return key
+
+    def _alternates(self, epoch: int) -> bool:
+        return epoch > self._config.search.warmup_epochs
+
+    def _compile_evaluation(self, state: SearchState) -> None:
+        if self._restore is None:
+            self._restore = self._validation.compile(
+                self._searcher.restore,
+                _variables(state),
+                self._mesh,
+                self._progress.say,
+                deterministic=self._config.compute.deterministic,
             )
-        return spent + time.monotonic() - started
+            self._progress.resume()
 
-    def _row(
-        self, state: SearchState, epoch: int, losses: tuple[float, float], architecture: Architecture
-    ) -> dict[str, Any]:
-        alternate = epoch > self._config.search.warmup_epochs
-        row: dict[str, Any] = {"step": int(state.step), "epoch": epoch, "phase": "alternate" if alternate else "warmup"}
-        row |= {"loss": losses[0], "arch_loss": losses[1]} if alternate else {"loss": losses[0]}
-        return row | describe(jax.device_get(state.arch), architecture, self._config)
-
-    def _epoch(
-        self, program: Any, state: SearchState, key: PRNGKeyArray, progress: Progress
-    ) -> tuple[SearchState, tuple[float, float]]:
-        sums = []
-        for first in range(0, self._steps, self._count):
-            state, *losses = program(state, key, self._everywhere(np.int32(first)), self._w, self._a)
-            sums.append(losses)
-            progress.steps(self._count)
-            if len(sums) > 1:  # a loss fetched late does not hold up the device
-                progress.show(loss=float(sums[-2][0]) / self._count)
-        loss, arch_loss = np.asarray(jax.device_get(sums), np.float64).mean(axis=0).tolist()
-        return state, (loss / self._count, arch_loss / self._count)
-
-    def _keep_best(
-        self,
-        state: SearchState,
-        variables: Tree,
-        best: Checkpoints,
-        epoch: int,
-        score: Score,
-        architecture: Architecture,
-    ) -> SearchState:
-        if not score.value > float(state.best_value):
-            return state
-        best.save(epoch, variables)
-        self._write_architecture(architecture)
-        best_now = self._everywhere((np.float32(score.value), np.int32(epoch)))
-        return dataclasses.replace(state, best_value=best_now[0], best_epoch=best_now[1])
-
-    def _compile(self, state: SearchState, key: PRNGKeyArray, alternate: bool, progress: Progress) -> Any:
+    def _compile(self, state: SearchState, alternate: bool, progress: Progress) -> Any:
         settings = self._config.search
 
         def steps(
@@ -340,18 +339,19 @@ class _Search:
             )
 
         phase = "the alternating steps" if alternate else "the warm-up steps"
-        arguments = (state, key, self._everywhere(np.int32(0)), self._w, self._a)
+        arguments = (state, self._epoch_key(0), self.place(np.int32(0)), self._w, self._a)
         jitted = jax.jit(steps, donate_argnums=0, out_shardings=whole(self._mesh))
-        program = compile_step(phase, jitted, arguments, progress.say)
+        program = compile_step(phase, jitted, arguments, progress.say, deterministic=self._config.compute.deterministic)
         progress.resume()
         return program
 
-    def _decode(self, state: SearchState) -> Architecture:
-        return decode_for(jax.device_get(state.arch), self._config)
 
-    def _write_architecture(self, architecture: Architecture) -> None:
-        architecture.save(self._folder.path / "architecture.json")
-        draw_architecture(architecture, self._folder.path / "architecture.svg")
+def _variables(state: SearchState) -> dict[str, Tree]:
+    return {"params": state.params, "arch": state.arch, "batch_stats": state.batch_stats}
+
+
+def _mend(config: Config) -> str:
+    return mend("search", config.search.learning_rate, config.search.gradient_clip)
 
 
 def make_searcher(config: Config, steps_per_epoch: int, mesh: Mesh | AbstractMesh | None = None) -> Searcher:

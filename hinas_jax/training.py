@@ -10,7 +10,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import struct
 from jax.sharding import AbstractMesh, Mesh
@@ -22,7 +21,9 @@ from hinas_jax.compiling import Say, compile_step, scan_steps, steps_per_call
 from hinas_jax.config import Config, ConfigError, LossConfig, TrainConfig, load_config
 from hinas_jax.data.patches import PatchSource, sample_crops, to_device
 from hinas_jax.data.sources import PictureSet, large_enough, load_pictures, split
+from hinas_jax.divergence import Outcome, group_names, mend, outcome
 from hinas_jax.drawing import draw_architecture
+from hinas_jax.looping import Best, Loop, Plan, Row
 from hinas_jax.mesh import describe_mesh, make_mesh, replicate, spread, whole
 from hinas_jax.modelfile import Model
 from hinas_jax.objective import batch_loss, f_net
@@ -33,7 +34,6 @@ from hinas_jax.space.inherit import inherit
 from hinas_jax.space.initialise import initialise
 from hinas_jax.space.network import Network
 from hinas_jax.space.search_space import SearchSpace
-from hinas_jax.space.supernet import SuperNet
 from hinas_jax.tasks import Task, crop_side, degrade_crops
 from hinas_jax.validation import Score, Validation
 
@@ -48,7 +48,6 @@ class TrainState:
     params: Tree
     batch_stats: Tree
     optimiser: optax.OptState
-    best_value: Float[Array, ""]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +67,6 @@ class Trainer:
             params=variables["params"],
             batch_stats=variables["batch_stats"],
             optimiser=self.optimiser.init(variables["params"]),
-            best_value=jnp.asarray(-jnp.inf, jnp.float32),
         )
 
     def loss_of(
@@ -80,8 +78,8 @@ class Trainer:
 
     def step(
         self, state: TrainState, degraded: Float[Array, "..."], clean: Float[Array, "..."]
-    ) -> tuple[TrainState, Float[Array, ""]]:
-        """One update on a batch; returns its loss too."""
+    ) -> tuple[TrainState, Outcome]:
+        """One update on a batch."""
         gradient = jax.value_and_grad(self.loss_of, has_aux=True)
         (loss, batch_stats), grads = gradient(state.params, state.batch_stats, degraded, clean)
         updates, optimiser = self.optimiser.update(grads, state.optimiser, state.params)
@@ -89,7 +87,7 @@ class Trainer:
         moved = dataclasses.replace(
             state, step=state.step + 1, params=params, batch_stats=batch_stats, optimiser=optimiser
         )
-        return moved, loss
+        return moved, outcome(loss, grads)
 
     def restore(self, variables: Tree, degraded: Float[Array, "batch height width channel"]) -> Float[Array, "..."]:
         """f_net with running statistics, for evaluation."""
@@ -105,21 +103,20 @@ def train_steps(
     count: int,
     batch: int,
     patch: int,
-) -> tuple[TrainState, Float[Array, ""]]:
-    """``count`` updates on random patches as one scan; returns the sum of the losses too.
+) -> tuple[TrainState, Outcome]:
+    """``count`` updates on random patches as one scan; returns the outcome of each too.
 
     Each step's randomness comes from ``key`` and the step's number, so a resumed training draws what it would have.
     """
     side = crop_side(trainer.task, patch)
 
-    def step(state: TrainState, number: Int32[Array, ""]) -> tuple[TrainState, Array]:
+    def step(state: TrainState, number: Int32[Array, ""]) -> tuple[TrainState, Outcome]:
         choose, crop, degrade = jax.random.split(jax.random.fold_in(key, number), 3)
         indices = spread(jax.random.randint(choose, (batch,), 0, source.count), trainer.mesh)
         crops = sample_crops(source, crop, indices, side)
         return trainer.step(state, *spread(degrade_crops(trainer.task, degrade, crops), trainer.mesh))
 
-    state, losses = scan_steps(step, state, state.step + jnp.arange(count))
-    return state, losses.sum()
+    return scan_steps(step, state, state.step + jnp.arange(count))
 
 
 def train(
@@ -138,7 +135,11 @@ def train(
         The model that did best on V.
 
     Raises:
-        ConfigError: ``workdir`` holds another run, or the architecture is of another task than the config.
+        ConfigError: ``workdir`` holds another run, or another process runs there, the architecture is of another task
+            than the config, or no evaluation gave a number.
+        CheckpointError: a checkpoint cannot be written, or none can be read.
+        DivergenceError: a loss or a gradient is not finite.
+        Interrupted: SIGTERM or Ctrl-C; the state is saved.
         PictureError: the pictures cannot be used.
         MemoryNeedError: a step needs more memory than the device has.
     """
@@ -152,25 +153,27 @@ def train(
     network = architecture.scaled(config.train.width_scale)
     supernet = best_supernet(Path(config.train.warm_start), config, network) if config.train.warm_start else None
     used = w.joined(a)
-    folder = RunFolder(workdir, config, "train", {"train": used.digest(), "V": v.digest()}, restart=restart)
-    _claim_architecture(folder, network)
-    say(f"pictures: {len(used)} to train on, {len(v)} to validate with; {network.parameters():,} parameters")
-    validation = Validation(v, task, seed=config.seed, tile=config.train.patch, batch=config.train.batch_size)
-    seconds = _Training(config, folder, task, network, used, validation, say).run(started, supernet)
-    folder.write_manifest(seconds=round(seconds, 1))
-    if not (workdir / "model.safetensors").exists():
-        raise ConfigError(
-            f"no evaluation gave a number (see {workdir / 'metrics.jsonl'}): the training diverged;"
-            f" lower train.learning_rate, {config.train.learning_rate:g} now, and give --restart"
-        )
-    model = Model.load(workdir / "model.safetensors")
-    if model.card["validation"]["psnr"] < (untouched := validation.skip_score().psnr):
+    splits = {"train": used.digest(), "V": v.digest()}
+    with RunFolder(workdir, config, "train", splits, restart=restart) as folder:
+        _claim_architecture(folder, network)
+        say(f"pictures: {len(used)} to train on, {len(v)} to validate with; {network.parameters():,} parameters")
+        validation = Validation(v, task, seed=config.seed, tile=config.train.patch, batch=config.train.batch_size)
+        work = _Training(config, folder, task, network, used, validation, say)
+        state = work.start(supernet)
+        tally = Loop(folder, work.plan(state), work, say, started, config.compute.checkpoint_seconds).run(state)
+        folder.write_manifest(seconds=round(tally.seconds, 1))
+        if tally.best is None:
+            raise ConfigError(
+                f"no evaluation gave a number (see {workdir / 'metrics.jsonl'}): the training diverged;"
+                f" {_mend(config)}, and give --restart"
+            )
+    if tally.best.score.psnr < (untouched := validation.skip_score().psnr):
         say(f"the network restores V worse than f_skip alone ({untouched:.2f} dB): it needs more steps or a lower rate")
-    return model
+    return Model.load(workdir / "model.safetensors")
 
 
 class _Training:
-    """The loop's effects: compile, run steps, evaluate, keep the best, save, tell."""
+    """What the loop of a training does: compile, run steps, evaluate, write the model."""
 
     def __init__(
         self,
@@ -182,70 +185,84 @@ class _Training:
         validation: Validation,
         say: Say,
     ) -> None:
-        self._config, self._folder, self._architecture, self._say = config, folder, architecture, say
+        self._config, self._folder, self._architecture = config, folder, architecture
         self._validation = validation
         self._mesh = make_mesh(config.train.batch_size)
-        self._source = to_device(pictures, put=self._everywhere)
+        self._source = to_device(pictures, put=self.place)
         say(describe_mesh(self._mesh, config.train.batch_size))
         # a divisor of both, so that one program serves the last stretch too
         self._count = steps_per_call(math.gcd(config.train.steps, config.train.validate_every))
         net = Network(architecture, config.compute.precision)
         self._trainer = Trainer(net, task, config.loss, training_optimiser(config.train), self._mesh)
+        key, self._init_key = jax.random.split(jax.random.key(config.seed))
+        self._key = self.place(key)
+        self._program: Any = None
+        self._restore: Any = None
 
-    def _everywhere(self, tree: Tree) -> Tree:
+    def place(self, tree: Tree) -> Tree:
+        """Lay a state whole on every device."""
         return replicate(tree, self._mesh)
 
-    def run(self, started: float, supernet: dict[str, Tree] | None) -> float:
-        """Train to the end, from the kernels of ``supernet`` if any.
+    def start(self, supernet: dict[str, Tree] | None) -> TrainState:
+        """The state before the first step, with the kernels of ``supernet`` if any."""
+        state: TrainState = self.place(self._trainer.init(self._initial(self._init_key, supernet)))
+        return state
 
-        Returns:
-            The seconds since ``started`` and those of the processes before.
-        """
-        config = self._config.train
-        key, init_key = jax.random.split(jax.random.key(self._config.seed))
-        key = self._everywhere(key)
-        state = self._everywhere(self._trainer.init(self._initial(init_key, supernet)))
-        checkpoints = Checkpoints(self._folder.path / "checkpoints")
-        if (done := checkpoints.latest() or 0) > 0:
-            state = self._everywhere(checkpoints.restore(state))
-            self._say(f"going on after step {done} of {config.steps}")
-        spent = self._folder.cut_metrics(done)
-        program: Any = None
-        restore: Any = None
-        with Progress("train", config.steps, done, self._say) as progress:
-            while done < config.steps:
-                count = min(config.validate_every, config.steps - done)
-                program = program or self._compile(state, key, progress)
-                state, loss = self._run_steps(program, state, key, count, progress)
-                variables = {"params": state.params, "batch_stats": state.batch_stats}
-                restore = restore or self._validation.compile(
-                    self._trainer.restore, variables, self._mesh, progress.say
-                )
-                score = self._validation.score(restore, variables)
-                done += count
-                row = {"loss": loss, "psnr": score.psnr, "ssim": score.ssim}
-                if score.value > float(state.best_value):
-                    state = dataclasses.replace(state, best_value=self._everywhere(np.float32(score.value)))
-                    self._save_model(variables, done, score)
-                epoch = done * config.batch_size / self._source.count
-                seconds = round(spent + time.monotonic() - started, 2)
-                self._folder.append_metrics({"step": done, "epoch": round(epoch, 2), "seconds": seconds} | row)
-                checkpoints.save(done, state)
-                progress.report(**row)
-        checkpoints.close()
-        return spent + time.monotonic() - started
+    def plan(self, state: TrainState) -> Plan:
+        """The numbers of the loop."""
+        return Plan(
+            what="train",
+            name="training",
+            steps=self._config.train.steps,
+            stretch=self._config.train.validate_every,
+            count=self._count,
+            groups={"loss": group_names(state.params)},
+            mend=_mend(self._config),
+        )
 
-    def _run_steps(
-        self, program: Any, state: TrainState, key: PRNGKeyArray, count: int, progress: Progress
-    ) -> tuple[TrainState, float]:
-        sums: list[Array] = []
-        for _ in range(count // self._count):
-            state, loss = program(state, key, self._source)
-            sums.append(loss)
-            progress.steps(self._count)
-            if len(sums) > 1:  # a loss fetched late does not hold up the device
-                progress.show(loss=float(sums[-2]) / self._count)
-        return state, float(np.sum(jax.device_get(sums), dtype=np.float64) / count)
+    def prepare(self, state: TrainState, done: int, progress: Progress) -> None:
+        """Compile both programs, once."""
+        del done
+        if self._program is None:
+            self._program = self._compile(state, progress)
+            self._restore = self._validation.compile(
+                self._trainer.restore,
+                _variables(state),
+                self._mesh,
+                progress.say,
+                deterministic=self._config.compute.deterministic,
+            )
+            progress.resume()
+
+    def call(self, state: TrainState, done: int) -> tuple[TrainState, dict[str, Outcome]]:
+        """The steps of a call."""
+        del done
+        state, told = self._program(state, self._key, self._source)
+        return state, {"loss": told}
+
+    def evaluate(self, state: TrainState, done: int, rows: list[Row]) -> tuple[dict[str, Any], Score | None]:
+        """A row, and the score on V."""
+        del rows
+        score = self._validation.score(self._restore, _variables(state))
+        epoch = round(done * self._config.train.batch_size / self._source.count, 2)
+        return {"epoch": epoch, "psnr": score.psnr, "ssim": score.ssim}, score
+
+    def ends(self, rows: list[Row], done: int) -> None:
+        """A training runs to its last step."""
+
+    def publish(self, state: TrainState, best: Best | None) -> None:
+        """Write model.safetensors, once there is a best network."""
+        if best is None:
+            return
+        card = {
+            "task": dataclasses.asdict(self._config.task),
+            "data": dataclasses.asdict(self._config.data),
+            "train": dataclasses.asdict(self._config.train),
+            "seed": self._config.seed,
+            "step": best.step,
+            "validation": dataclasses.asdict(best.score),
+        }
+        Model(self._architecture, _variables(state), card).save(self._folder.path / "model.safetensors")
 
     def _initial(self, key: PRNGKeyArray, supernet: dict[str, Tree] | None) -> dict[str, Tree]:
         variables = initialise(self._trainer.net, key, self._architecture.channels)
@@ -253,7 +270,7 @@ class _Training:
             return variables
         return inherit(variables, supernet, self._architecture, self._config.space)
 
-    def _compile(self, state: TrainState, key: PRNGKeyArray, progress: Progress) -> Any:
+    def _compile(self, state: TrainState, progress: Progress) -> Any:
         config: TrainConfig = self._config.train
 
         def steps(state: TrainState, key: PRNGKeyArray, source: PatchSource) -> Any:
@@ -267,22 +284,18 @@ class _Training:
                 patch=config.patch,
             )
 
-        arguments = (state, key, self._source)
+        arguments = (state, self._key, self._source)
         jitted = jax.jit(steps, donate_argnums=0, out_shardings=whole(self._mesh))
-        program = compile_step("the training step", jitted, arguments, progress.say)
-        progress.resume()
-        return program
+        deterministic = self._config.compute.deterministic
+        return compile_step("the training step", jitted, arguments, progress.say, deterministic=deterministic)
 
-    def _save_model(self, variables: Tree, step: int, score: Score) -> None:
-        card = {
-            "task": dataclasses.asdict(self._config.task),
-            "data": dataclasses.asdict(self._config.data),
-            "train": dataclasses.asdict(self._config.train),
-            "seed": self._config.seed,
-            "step": step,
-            "validation": dataclasses.asdict(score),
-        }
-        Model(self._architecture, variables, card).save(self._folder.path / "model.safetensors")
+
+def _variables(state: TrainState) -> dict[str, Tree]:
+    return {"params": state.params, "batch_stats": state.batch_stats}
+
+
+def _mend(config: Config) -> str:
+    return mend("train", config.train.learning_rate, config.train.gradient_clip)
 
 
 def best_supernet(workdir: Path, config: Config, architecture: Architecture) -> dict[str, Tree]:
@@ -292,8 +305,7 @@ def best_supernet(workdir: Path, config: Config, architecture: Architecture) -> 
         ConfigError: the folder holds no finished evaluation of a search, or its supernet does not contain
             ``architecture``.
     """
-    folder = workdir / "checkpoints" / "best"
-    if not (workdir / "config.json").is_file() or not folder.is_dir():
+    if not (workdir / "config.json").is_file() or not (workdir / "checkpoints").is_dir():
         raise ConfigError(f"{workdir} is not the folder of a search")
     searched = load_config(str(workdir / "config.json"))
     if _supernet_form(searched) != _supernet_form(config) or not _contains(config.space, architecture):
@@ -301,13 +313,13 @@ def best_supernet(workdir: Path, config: Config, architecture: Architecture) -> 
             f"train.warm_start: the supernet of {workdir} does not hold this network;"
             " give the config and the architecture.json of that search"
         )
-    net = SuperNet(config.space, config.task.channels, config.task.scale)
-    checkpoints = Checkpoints(folder, keep=1)
-    if checkpoints.latest() is None:
-        raise ConfigError(f"{workdir}: the search has not evaluated any supernet yet; let it run on")
-    variables: dict[str, Tree] = checkpoints.restore(initialise(net, jax.random.key(0), config.task.channels))
-    checkpoints.close()
-    return variables
+    with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
+        numbers = checkpoints.numbers()
+        best = checkpoints.read(numbers[-1]).facts["best"] if numbers else None
+        if best is None:
+            raise ConfigError(f"{workdir}: the search has not evaluated any supernet yet; let it run on")
+        state = checkpoints.read(best["checkpoint"]).state
+    return {name: state[name] for name in ("params", "batch_stats", "arch")}
 
 
 def _supernet_form(config: Config) -> tuple[SearchSpace, int, int]:

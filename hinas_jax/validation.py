@@ -53,11 +53,14 @@ class Validation:
         self._counts = [len(part) for part in tiles]
         self._tiles = np.concatenate(tiles)
 
-    def compile(self, function: Restore, variables: Any, mesh: Mesh, say: Say) -> Restore:
+    def compile(
+        self, function: Restore, variables: Any, mesh: Mesh, say: Say, *, deterministic: bool = False
+    ) -> Restore:
         """Compile ``function`` for variables like these, and for batches of our tiles, which the devices share."""
         tiles = np.zeros((self._batch, *self._tiles.shape[1:]), np.float32)
         jitted = jax.jit(function, out_shardings=whole(mesh))
-        program = compile_step("the evaluation on V", jitted, (variables, cut(tiles, mesh)), say)
+        arguments = (variables, cut(tiles, mesh))
+        program = compile_step("the evaluation on V", jitted, arguments, say, deterministic=deterministic)
         return lambda variables, tiles: program(variables, cut(tiles, mesh))
 
     def skip_score(self) -> Score:

@@ -14,6 +14,7 @@ from PIL import Image
 from hinas_jax import cli
 from hinas_jax.architecture import Architecture, CellArchitecture, Edge
 from hinas_jax.config import Config, SearchConfig, config_names, load_config
+from hinas_jax.interruption import Interrupted
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = ("search", "train")
@@ -110,12 +111,13 @@ def test_every_field_of_the_config_can_be_replaced_on_the_command_line(capsys, m
 
     monkeypatch.setattr("hinas_jax.cli.search.search", record)
     words = ["--seed", "5", "--task.sigmas", "10", "20", "--search.batch_size", "3", "--search.patch", "20"]
+    words.append("--deterministic")
     code, _, err = run(capsys, "search", "debug", "--workdir", tmp_path, "--restart", *words)
     assert (code, err) == (0, ["said"])
     ((config, workdir, restart),) = calls
     assert (config.seed, config.task.sigmas, config.search.batch_size, config.search.patch) == (5, (10, 20), 3, 20)
     assert config.search.epochs == load_config("debug").search.epochs
-    assert (workdir, restart) == (tmp_path, True)
+    assert (workdir, restart, config.compute.deterministic) == (tmp_path, True, True)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -283,6 +285,17 @@ def test_an_architecture_that_cannot_be_used(capsys, tmp_path, pictures, archite
     other_task = told("--architecture", architecture_file, "--task.channels", "3")
     assert "task.channels = 1, the config says 3" in other_task
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("signal", "code"), [(2, 130), (15, 143)])
+def test_a_signal_ends_with_the_code_that_schedulers_know(capsys, monkeypatch, tmp_path, signal, code):
+    def interrupt(*_, **__):
+        raise Interrupted(signal)
+
+    monkeypatch.setattr("hinas_jax.cli.search.search", interrupt)
+    ended, out, err = run(capsys, "search", "debug", "--workdir", tmp_path)
+    assert (ended, out) == (code, [])
+    assert err == ["interrupted; the same command goes on from the last checkpoint"]
 
 
 def test_a_defect_of_ours_is_not_told_as_a_mistake(capsys, monkeypatch, tmp_path):

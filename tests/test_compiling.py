@@ -14,6 +14,17 @@ from hinas_jax.runs import RunFolder
 from hinas_jax.searching import search
 
 
+def test_a_deterministic_program_is_asked_of_xla_on_a_gpu_by_a_name_that_it_knows(monkeypatch):
+    assert compiling.compiler_options(deterministic=True) == compiling.compiler_options()  # a CPU needs nothing
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert compiling.compiler_options() == {}
+    options = compiling.compiler_options(deterministic=True)
+    monkeypatch.undo()
+    jax.jit(lambda x: x + 1).lower(1.0).compile(options)
+    with pytest.raises(Exception, match="xla_gpu_determinism"):
+        jax.jit(lambda x: x + 2).lower(1.0).compile({"xla_gpu_determinism": True})
+
+
 def test_a_search_compiles_nothing_after_the_first_epoch_of_each_phase(
     tiny_config, tmp_path, monkeypatch, quick_compiling
 ):

@@ -1,9 +1,13 @@
 """A run's folder: what it holds, and that no run goes on in another one's folder."""
 
 import dataclasses
+import errno
 import json
 import math
+import os
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -67,7 +71,7 @@ def test_another_config_is_refused_with_the_fields_that_differ(finished):
 def test_restart_clears_the_run_and_nothing_else(finished):
     other = dataclasses.replace(CONFIG, seed=8)
     open_folder(finished, other, restart=True)
-    assert sorted(path.name for path in finished.iterdir()) == ["config.json", "manifest.json", "notes.txt"]
+    assert sorted(path.name for path in finished.iterdir()) == [".lock", "config.json", "manifest.json", "notes.txt"]
     assert Config.from_json((finished / "config.json").read_text()) == other
 
 
@@ -108,6 +112,68 @@ def test_a_file_in_the_place_of_the_folder_is_told(tmp_path):
     assert "--workdir" in refusal(tmp_path / "file" / "below", CONFIG)
 
 
+def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+    path = tmp_path / "run"
+    path.mkdir()
+    root = os.geteuid() == 0  # whom modes do not bind
+    if root and subprocess.run(["chattr", "+i", path], capture_output=True, check=False).returncode:
+        pytest.skip("root can make no folder read-only here (chattr +i)")
+    if not root:
+        path.chmod(0o555)
+    try:
+        message = refusal(path, CONFIG)
+    finally:
+        if root:
+            subprocess.run(["chattr", "-i", path], check=True)
+        else:
+            path.chmod(0o755)
+    assert f"{path}: cannot be written" in message
+    assert "--workdir" in message
+    assert not list(path.iterdir())
+
+
+# --- one process a folder
+
+
+def test_a_second_one_in_the_same_folder_is_refused_until_the_first_is_closed(tmp_path):
+    with open_folder(tmp_path):
+        message = refusal(tmp_path)
+        assert f"{tmp_path}: another process runs there (process {os.getpid()} on " in message
+        assert "--workdir" in message
+        refusal(tmp_path, restart=True)
+    open_folder(tmp_path).close()
+
+
+def test_a_refused_run_holds_no_folder(tmp_path):
+    open_folder(tmp_path).close()
+    refusal(tmp_path, dataclasses.replace(CONFIG, seed=8))
+    open_folder(tmp_path).close()
+
+
+def test_a_killed_process_holds_no_folder(tmp_path):
+    program = (
+        "import pathlib, sys, time; from hinas_jax.config import Config; from hinas_jax.runs import RunFolder;"
+        " folder = RunFolder(pathlib.Path(sys.argv[1]), Config(seed=7), 'search', {'W': 'abc'});"
+        " print(flush=True); time.sleep(60)"
+    )
+    command, root = [sys.executable, "-c", program, tmp_path], Path(__file__).resolve().parents[1]
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        assert f"(process {process.pid} on " in refusal(tmp_path)
+        process.kill()
+        process.wait()
+    open_folder(tmp_path).close()
+
+
+def test_a_file_system_without_locks_is_no_hindrance(tmp_path, monkeypatch):
+    def flock(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(hinas_jax.runs.fcntl, "flock", flock)
+    open_folder(tmp_path).close()
+    assert (tmp_path / "config.json").exists()
+
+
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     folder = open_folder(tmp_path, CONFIG)
     folder.write("facts.json", "old")
@@ -126,7 +192,8 @@ def test_numbers_that_are_none_are_null_in_the_metrics(tmp_path):
     folder.append_metrics({"step": 1, "seconds": 0.5, "loss": math.nan, "psnr": -math.inf, "levels": [0]})
     (line,) = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert line == '{"step": 1, "seconds": 0.5, "loss": null, "psnr": null, "levels": [0]}'
-    assert folder.cut_metrics(1) == 0.5
+    folder.cut_metrics(1)
+    assert (tmp_path / "metrics.jsonl").read_text().splitlines() == [line]
 
 
 def test_the_manifest_tells_versions_device_and_the_facts_given(tmp_path):
@@ -158,14 +225,15 @@ def test_metrics_grow_line_by_line(tmp_path):
     assert rows(tmp_path) == [{"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.25}]
 
 
-def test_cutting_drops_later_rows_and_a_torn_one_and_tells_the_seconds_spent(tmp_path):
+def test_cutting_drops_later_rows_and_what_is_none(tmp_path):
     folder = open_folder(tmp_path, CONFIG)
-    assert folder.cut_metrics(2) == 0.0
+    folder.cut_metrics(2)
+    assert not (tmp_path / "metrics.jsonl").exists()
     for step in (1, 2, 3):
         folder.append_metrics({"step": step, "seconds": 1.5 * step})
     with (tmp_path / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 4, "sec')
-    assert folder.cut_metrics(2) == 3.0
+        file.write('[2]\n{"seconds": 1}\n{"step": 2, "sec')
+    folder.cut_metrics(2)
     assert [row["step"] for row in rows(tmp_path)] == [1, 2]
-    assert folder.cut_metrics(0) == 0.0
+    folder.cut_metrics(0)
     assert rows(tmp_path) == []

@@ -49,15 +49,13 @@ def without_seconds(workdir):
     return [{key: value for key, value in row.items() if key != "seconds"} for row in rows(workdir)]
 
 
-def saved_state(workdir, config, which="latest"):
-    """The newest state in a search's folder, as it lies there."""
-    like = make_searcher(config, STEPS).init(jax.random.key(0))
-    if which == "best":
-        like = {"params": like.params, "arch": like.arch, "batch_stats": like.batch_stats}
-    checkpoints = Checkpoints(workdir / "checkpoints" / which)
-    state = checkpoints.restore(like)
-    checkpoints.close()
-    return state
+def saved_state(workdir, which="latest"):
+    """The newest state in a search's folder, or that of the best epoch, as it lies there."""
+    with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
+        newest = checkpoints.read(checkpoints.numbers()[-1])
+        if which == "latest":
+            return newest.state
+        return checkpoints.read(newest.facts["best"]["checkpoint"]).state
 
 
 # --- one step
@@ -112,8 +110,8 @@ def test_an_architecture_step_leaves_kernels_and_statistics_bit_for_bit_alone(st
 
 
 def test_both_steps_tell_the_loss_of_eq_7(stepped):
-    assert float(stepped.weights[1]) == pytest.approx(float(stepped.loss), rel=1e-5)
-    assert float(stepped.arch[1]) == pytest.approx(float(stepped.loss), rel=1e-5)
+    assert float(stepped.weights[1].loss) == pytest.approx(float(stepped.loss), rel=1e-5)
+    assert float(stepped.arch[1].loss) == pytest.approx(float(stepped.loss), rel=1e-5)
 
 
 def test_the_loss_of_the_first_step_is_golden(stepped):
@@ -195,7 +193,7 @@ def test_a_whole_epoch_in_one_call_equals_one_call_a_step(
         assert one.keys() == other.keys()
         for name in one.keys() & set(numbers):
             assert one[name] == pytest.approx(other[name], rel=1e-3), name
-    states = (saved_state(path, tiny_config) for path in (tmp_path, searched))
+    states = (saved_state(path) for path in (tmp_path, searched))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-2, atol=1e-3), *states)
 
 
@@ -210,7 +208,8 @@ def test_the_manifest_tells_the_seed_and_the_digests_of_the_splits(searched, tin
 
 
 def test_the_folder_holds_what_was_promised(searched, tiny_config):
-    promised = {"config.json", "manifest.json", "metrics.jsonl", "architecture.json", "architecture.svg", "checkpoints"}
+    promised = {"config.json", "manifest.json", "metrics.jsonl", "architecture.json", "architecture.svg", "checkpoints",
+                ".lock"}  # fmt: skip
     assert {path.name for path in searched.iterdir()} == promised
     architecture = Architecture.load(searched / "architecture.json")
     assert architecture.task == "denoise"
@@ -255,11 +254,11 @@ def test_the_architecture_of_the_best_epoch_is_returned_and_not_that_of_the_last
     assert Architecture.load(workdir / "architecture.json") == decoded[1]
 
 
-def test_the_best_supernet_is_saved_and_not_the_last(scripted, tiny_config):
+def test_the_best_supernet_is_saved_and_not_the_last(scripted):
     workdir, _, seen = scripted
-    best = saved_state(workdir, tiny_config, "best")
-    assert leaves_equal(best, seen[1])
-    assert leaves_equal(saved_state(workdir, tiny_config).params, seen[-1]["params"])
+    best = saved_state(workdir, "best")
+    assert leaves_equal({name: best[name] for name in seen[1]}, seen[1])
+    assert leaves_equal(saved_state(workdir)["params"], seen[-1]["params"])
 
 
 def test_a_search_without_any_finite_score_says_so(tiny_config, tmp_path, monkeypatch, quick_compiling):
@@ -275,7 +274,7 @@ def test_before_the_first_evaluation_the_architecture_file_is_valid(
 ):
     del quick_compiling
 
-    def interrupt(*_):
+    def interrupt(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Validation, "score", interrupt)
@@ -335,14 +334,17 @@ def resumed(tiny_config, tmp_path_factory, quick_compiling):
     workdir = tmp_path_factory.mktemp("resumed")
     append = RunFolder.append_metrics
 
+    class Killed(BaseException):
+        pass
+
     def append_and_fail(folder, row):
         append(folder, row)
         if row["epoch"] == 3:
-            raise KeyboardInterrupt
+            raise Killed
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(RunFolder, "append_metrics", append_and_fail)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(Killed):
             search(tiny_config, workdir, say=quiet)
     with (workdir / "metrics.jsonl").open("a") as file:
         file.write('{"step": 12, "epo')  # torn by the kill
@@ -353,7 +355,7 @@ def resumed(tiny_config, tmp_path_factory, quick_compiling):
 
 
 def test_a_resumed_search_says_where_it_goes_on(resumed):
-    assert "going on after epoch 2 of 5" in resumed[1]
+    assert "going on after step 6 of 15" in resumed[1]
 
 
 def test_a_resumed_search_finds_all_its_programs_in_the_cache(resumed):
@@ -372,9 +374,22 @@ def test_a_resumed_search_finds_the_same_architecture(resumed, searched):
 
 
 @pytest.mark.parametrize("which", ["latest", "best"])
-def test_a_resumed_search_ends_with_the_same_bits(resumed, searched, tiny_config, which):
-    one, other = (saved_state(path, tiny_config, which) for path in (resumed[0], searched))
+def test_a_resumed_search_ends_with_the_same_bits(resumed, searched, which):
+    one, other = (saved_state(path, which) for path in (resumed[0], searched))
     assert leaves_equal(one, other)
+
+
+# --- the same again
+
+
+def test_the_same_seed_gives_the_same_search_again(searched, tiny_config, tmp_path, quick_compiling):
+    del quick_compiling
+    compute = dataclasses.replace(tiny_config.compute, deterministic=True)
+    search(dataclasses.replace(tiny_config, compute=compute), tmp_path, say=quiet)
+    assert without_seconds(tmp_path) == without_seconds(searched)
+    assert leaves_equal(saved_state(tmp_path), saved_state(searched))
+    for name in ("architecture.json", "architecture.svg"):
+        assert (tmp_path / name).read_bytes() == (searched / name).read_bytes()
 
 
 # --- refusals

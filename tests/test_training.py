@@ -1,9 +1,14 @@
 """Training: one step by hand, the best is kept, a resume changes nothing, a warm start takes the supernet's kernels."""
 
 import dataclasses
+import itertools
 import json
 import math
+import os
 import re
+import shutil
+import signal
+import time
 
 import jax
 import numpy as np
@@ -13,8 +18,11 @@ from tiny import quick_jit, random_variables
 
 from hinas_jax import training
 from hinas_jax.architecture import Architecture, CellArchitecture, Edge
+from hinas_jax.checkpoints import Checkpoints
 from hinas_jax.config import Config, ConfigError, LossConfig
 from hinas_jax.data.sources import load_pictures, split
+from hinas_jax.divergence import DivergenceError
+from hinas_jax.interruption import Interrupted
 from hinas_jax.losses import restoration_loss
 from hinas_jax.modelfile import Model
 from hinas_jax.runs import RunFolder
@@ -86,8 +94,8 @@ def test_a_step_is_the_optimisers_along_the_gradient_of_eq_7(architecture):
     def both(state):
         return trainer.step(state, degraded, clean), jax.value_and_grad(by_hand, has_aux=True)(state.params)
 
-    (after, loss), ((expected_loss, statistics), grads) = jax.device_get(both(before))
-    assert float(loss) == pytest.approx(float(expected_loss), rel=1e-5)
+    (after, told), ((expected_loss, statistics), grads) = jax.device_get(both(before))
+    assert float(told.loss) == pytest.approx(float(expected_loss), rel=1e-5)
     expected = jax.tree.map(lambda param, gradient: param - 0.1 * gradient, before.params, grads)
     jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, atol=1e-6), after.params, expected)
     jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, atol=1e-6), after.batch_stats, statistics)
@@ -150,7 +158,7 @@ def test_a_wider_training_starts_from_the_widened_architecture(tiny_config, arch
     class Stopped(Exception):  # noqa: N818
         pass
 
-    def stop(*_):
+    def stop(*_, **__):
         raise Stopped
 
     monkeypatch.setattr(training, "compile_step", stop)
@@ -183,14 +191,17 @@ def test_a_killed_training_goes_on_to_the_same_bits(
 ):
     append = RunFolder.append_metrics
 
+    class Killed(BaseException):
+        pass
+
     def append_and_fail(folder, row):
         append(folder, row)
         if row["step"] == 4:
-            raise KeyboardInterrupt
+            raise Killed
 
     with monkeypatch.context() as patch:
         patch.setattr(RunFolder, "append_metrics", append_and_fail)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(Killed):
             train(tiny_config, architecture, tmp_path, say=quiet)
     programs = len(list(quick_compiling.rglob("*-cache")))
     said = []
@@ -203,6 +214,86 @@ def test_a_killed_training_goes_on_to_the_same_bits(
         assert one | {"seconds": 0} == other | {"seconds": 0}
 
 
+# --- faults
+
+
+def test_a_signal_within_a_stretch_saves_that_very_step(
+    trained, tiny_config, architecture, tmp_path, monkeypatch, quick_compiling
+):
+    del quick_compiling
+    call = training._Training.call
+    for number, step in ((signal.SIGTERM, 2), (signal.SIGINT, 4)):
+
+        def call_and_signal(work, state, done, number=number, step=step):
+            if done == step:
+                os.kill(os.getpid(), number)
+            return call(work, state, done)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(training._Training, "call", call_and_signal)
+            with pytest.raises(Interrupted):
+                train(tiny_config, architecture, tmp_path, say=quiet)
+    said = []
+    model = train(tiny_config, architecture, tmp_path, say=said.append)
+    assert "going on after step 5 of 6" in said
+    assert leaves_equal(model.variables, trained[1].variables)
+    for one, other in zip(rows(tmp_path), rows(trained[0]), strict=True):
+        assert one | {"seconds": 0} == other | {"seconds": 0}
+
+
+def test_a_damaged_model_file_is_written_anew_from_the_checkpoint_of_the_best(
+    trained, tiny_config, architecture, tmp_path
+):
+    shutil.copytree(trained[0], tmp_path / "run")
+    (tmp_path / "run" / "model.safetensors").write_bytes(b"damaged")
+    model = train(tiny_config, architecture, tmp_path / "run", say=quiet)
+    assert leaves_equal(model.variables, trained[1].variables)
+    assert model.card == trained[1].card
+
+
+def test_checkpoints_within_a_stretch_change_nothing(trained, tiny_config, architecture, tmp_path, quick_compiling):
+    del quick_compiling
+    compute = dataclasses.replace(tiny_config.compute, checkpoint_seconds=1e-6)
+    model = train(dataclasses.replace(tiny_config, compute=compute), architecture, tmp_path, say=quiet)
+    assert leaves_equal(model.variables, trained[1].variables)
+    with Checkpoints(tmp_path / "checkpoints", read_only=True) as checkpoints:
+        assert checkpoints.numbers()[-1] == 6  # one after every step
+
+
+def test_a_clock_that_goes_backwards_changes_nothing(
+    trained, tiny_config, architecture, tmp_path, monkeypatch, quick_compiling
+):
+    del quick_compiling
+    clock = itertools.count(2_000_000_000, -3600)
+    monkeypatch.setattr(time, "time", lambda: float(next(clock)))
+    monkeypatch.setattr(time, "time_ns", lambda: next(clock) * 10**9)
+    model = train(tiny_config, architecture, tmp_path, say=quiet)
+    assert leaves_equal(model.variables, trained[1].variables)
+    seconds = [row["seconds"] for row in rows(tmp_path)]
+    assert 0 < seconds[0] <= seconds[1] <= seconds[2]
+    assert 0 < json.loads((tmp_path / "manifest.json").read_text())["seconds"] < 1000
+
+
+def test_a_training_that_diverges_stops_there_and_keeps_the_last_good_state(
+    tiny_config, architecture, tmp_path, quick_compiling
+):
+    del quick_compiling
+    config = with_train(tiny_config, recipe="paper", learning_rate=1e9, gradient_clip=0, steps=200)
+    with pytest.raises(DivergenceError) as caught:
+        train(config, architecture, tmp_path, say=quiet)
+    message = str(caught.value)
+    found = re.match(
+        r"the training diverged at step \d+: loss is \S+(, and the gradient is not finite in .+)?; ", message
+    )
+    assert found, message
+    assert "lower train.learning_rate (1e+09), or set train.gradient_clip" in message
+    assert "\n" not in message
+    with Checkpoints(tmp_path / "checkpoints", read_only=True) as checkpoints:
+        numbers = checkpoints.numbers()
+        state = checkpoints.read(numbers[-1]).state if numbers else {}
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state))
+
+
 # --- warm start
 
 
@@ -212,7 +303,7 @@ def first_state(config, architecture, workdir, monkeypatch):
     class Stopped(Exception):  # noqa: N818
         pass
 
-    def stop(what, function, arguments, say):
+    def stop(what, function, arguments, say, **_):
         del what, function, say
         raise Stopped(arguments[0])
 
@@ -276,7 +367,7 @@ def test_a_network_worse_than_doing_nothing_is_told(
 def test_a_training_without_any_finite_score_says_so(tiny_config, architecture, tmp_path, monkeypatch, quick_compiling):
     del quick_compiling
     monkeypatch.setattr(Validation, "score", lambda *_: Score(math.nan, math.nan))
-    with pytest.raises(ConfigError, match=r"diverged; lower train\.learning_rate, 0\.002 now") as caught:
+    with pytest.raises(ConfigError, match=r"diverged; lower train\.learning_rate \(0\.002\)") as caught:
         train(tiny_config, architecture, tmp_path, say=quiet)
     assert "\n" not in str(caught.value)
     assert [row["psnr"] for row in rows(tmp_path)] == [None] * 3

@@ -19,6 +19,7 @@ from hinas_jax.cli.mistakes import MISTAKES
 from hinas_jax.compiling import enable_compilation_cache
 from hinas_jax.config import config_names
 from hinas_jax.data.names import printable
+from hinas_jax.interruption import Interrupted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,11 +72,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # the reader of our output, say `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         without = " without --restart" if "--restart" in words else ""
         ending = f"; the same command{without} goes on from the last checkpoint" if command.goes_on else ""
         say(f"interrupted{ending}")
-        sys.exit(130)
+        sys.exit(error.exit_code if isinstance(error, Interrupted) else 130)
 
 
 def _usage() -> str:

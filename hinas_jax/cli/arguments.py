@@ -45,6 +45,7 @@ def parse(kind: type[T], words: list[str], command: str, *, takes_config: bool =
             raise UsageError(f"hinas {command} needs a config first; known are {', '.join(config_names())}")
         missing = {field.name: tyro.MISSING for field in dataclasses.fields(kind) if _required(field)}  # type: ignore[arg-type]
         default = kind(**missing | {"config": load_config(name)})
+        words = ["--compute.deterministic" if word == "--deterministic" else word for word in words]
     message = io.StringIO()
     try:
         with contextlib.redirect_stderr(message):

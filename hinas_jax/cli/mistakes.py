@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from hinas_jax.architecture import ArchitectureError
+from hinas_jax.checkpoints import CheckpointError
 from hinas_jax.compiling import MemoryNeedError
 from hinas_jax.config import ConfigError
 from hinas_jax.data.pictures import PictureError
+from hinas_jax.divergence import DivergenceError
 from hinas_jax.evaluation import EvaluationError
 from hinas_jax.modelfile import ModelError
 
@@ -17,5 +19,6 @@ class UsageError(ValueError):
 
 
 MISTAKES: Final = (
-    ArchitectureError, ConfigError, EvaluationError, MemoryNeedError, ModelError, PictureError, UsageError,
+    ArchitectureError, CheckpointError, ConfigError, DivergenceError, EvaluationError, MemoryNeedError, ModelError,
+    PictureError, UsageError,
 )  # fmt: skip

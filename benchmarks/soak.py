@@ -1,0 +1,425 @@
+"""Kill, damage and starve searches and trainings, and see that they end as one left alone, bit for bit.
+
+    python benchmarks/soak.py [--minutes 60] [--kills 20] [--seed 0] --out runs/soak
+
+Writes soak.json and prints a table: fault, how many times it was done, what was lost, seconds to be back. The runs are
+tiny, so that nearly all of a run is what a fault can hit: starting, compiling, saving. Every fault is done for real, to
+the command in a process of its own: python search.py, python train.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax import traverse_util
+from PIL import Image
+
+from hinas_jax.architecture import Architecture, CellArchitecture, Edge
+from hinas_jax.checkpoints import Checkpoints
+from hinas_jax.config import ComputeConfig, Config, DataConfig, SearchConfig, TaskConfig, TrainConfig
+from hinas_jax.modelfile import Model
+from hinas_jax.space.search_space import SearchSpace
+
+ROOT = Path(__file__).resolve().parents[1]
+PATIENCE = 900  # seconds for one process on a busy machine
+
+
+@dataclasses.dataclass
+class Row:
+    """One line of the table."""
+
+    fault: str
+    run: str
+    tried: int = 0
+    lost: str = "nothing"
+    again_s: list[float] = dataclasses.field(default_factory=list)
+    """From the command to the line that it goes on, each time."""
+    first_s: list[float] = dataclasses.field(default_factory=list)
+    """From the command to its first row of metrics, each time."""
+    end_s: list[float] = dataclasses.field(default_factory=list)
+    """From the fault to the end of the process, where that is its own."""
+    codes: list[int] = dataclasses.field(default_factory=list)
+
+
+class Process:
+    """A command in a process of its own, its lines with their times."""
+
+    def __init__(self, command: list[str], env: dict[str, str], limit: int | None = None) -> None:
+        self.started = time.monotonic()
+        self.lines: list[tuple[float, str]] = []
+        self._process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=env,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        if limit is not None:  # while the process still starts
+            resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (limit, limit))
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            self.lines.append((time.monotonic() - self.started, line.rstrip()))
+
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def wait(self) -> int:
+        code = self._process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        assert self._process.stderr is not None
+        self._process.stderr.close()
+        return code
+
+    def told(self) -> str:
+        return "\n".join(line for _, line in self.lines)
+
+    def seconds_to(self, words: str) -> float | None:
+        """When the first line that begins so came, in seconds after the start."""
+        return next((at for at, line in self.lines if line.startswith(words)), None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """A search or a training of the tiny config, and what it leaves when nobody disturbs it."""
+
+    name: str
+    words: list[str]
+    env: dict[str, str]
+    undisturbed: Path
+
+    def start(self, workdir: Path, limit: int | None = None) -> Process:
+        return Process([sys.executable, *self.words, "--workdir", str(workdir)], self.env, limit)
+
+    def differences(self, workdir: Path) -> list[str]:
+        """What differs from the undisturbed run: nothing, if nothing was lost."""
+        differing = [name for name in self.files() if _content(workdir / name) != _content(self.undisturbed / name)]
+        one, other = (_newest(path / "checkpoints") for path in (workdir, self.undisturbed))
+        return differing + ([] if _equal(one, other) else ["state"])
+
+    def files(self) -> list[str]:
+        names = ["architecture.json", "architecture.svg", "config.json", "metrics.jsonl", "manifest.json"]
+        return names + (["model.safetensors"] if self.name == "train" else [])
+
+
+def _content(path: Path) -> Any:
+    """The content, without what tells of time."""
+    if not path.exists():
+        return None
+    if path.suffix == ".jsonl":
+        return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in path.read_text().splitlines()]
+    if path.name == "manifest.json":
+        return {k: v for k, v in json.loads(path.read_text()).items() if k != "seconds"}
+    if path.suffix == ".safetensors":  # whose header comes in any order
+        model = Model.load(path)
+        tensors = traverse_util.flatten_dict(model.variables, sep="/")
+        return model.architecture, model.card, {name: value.tobytes() for name, value in tensors.items()}
+    return path.read_bytes()
+
+
+def _newest(folder: Path) -> Any:
+    with Checkpoints(folder, read_only=True) as checkpoints:
+        return checkpoints.read(checkpoints.numbers()[-1]).state
+
+
+def _equal(one: Any, other: Any) -> bool:
+    leaves, others = jax.tree.leaves(one), jax.tree.leaves(other)
+    return len(leaves) == len(others) and all(np.array_equal(a, b) for a, b in zip(leaves, others, strict=True))
+
+
+def tiny_config(pictures: Path, epochs: int) -> Config:
+    """A search of ``epochs`` epochs of 3 steps, and a training of as many stretches of 2 steps."""
+    return Config(
+        seed=3,
+        task=TaskConfig(sigmas=(50.0,)),
+        data=DataConfig(root=str(pictures), validation_fraction=0.1),
+        space=SearchSpace(layers=1, nodes=1, base_width=2, width_factors=(1, 2), start_width=3, end_width=3),
+        search=SearchConfig(
+            epochs=epochs,
+            warmup=0.0,
+            evaluate_after=0.2,
+            batch_size=2,
+            patch=12,
+            crops_per_picture=2,
+            arch_learning_rate=0.1,
+        ),
+        train=TrainConfig(
+            steps=2 * epochs,
+            batch_size=2,
+            patch=12,
+            recipe="modern",
+            learning_rate=2e-3,
+            gradient_clip=1.0,
+            width_scale=1,
+            validate_every=2,
+        ),
+        compute=ComputeConfig(checkpoint_seconds=0.02),
+    )
+
+
+def write_pictures(folder: Path) -> None:
+    """Seven small pictures of noise."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for i in range(7):
+        Image.fromarray(rng.integers(0, 256, (20 + i, 27 - i), np.uint8)).save(folder / f"{i}.png")
+
+
+def undisturbed(name: str, folder: Path, config: Config) -> Kind:
+    """Run a search or a training to its end, alone; compiled programs stay for all that follow."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{name}.json"
+    file.write_text(config.to_json())
+    words = [f"{name}.py", str(file)]
+    if name == "train":
+        space, edges = config.space, (Edge(0, "conv3"), Edge(1, "sep3"))
+        architecture = Architecture(
+            cells=(CellArchitecture((edges,)),),
+            levels=(1,),
+            base_width=space.base_width,
+            width_factors=space.width_factors,
+            start_width=space.start_width,
+            end_width=space.end_width,
+        )
+        architecture.save(folder / "architecture.json")
+        words += ["--architecture", str(folder / "architecture.json")]
+    env = os.environ | {"JAX_PLATFORMS": "cpu", "XDG_CACHE_HOME": str(folder / "cache"), "PYTHONPATH": str(ROOT)}
+    kind = Kind(name, words, env, folder / f"{name}-alone")
+    process = kind.start(kind.undisturbed)
+    assert process.wait() == 0, process.told()
+    return kind
+
+
+# --- waiting for a moment
+
+
+def _steps(process: Process, count: int) -> None:
+    """Wait until the process has told ``count`` stretches, or has ended."""
+    while process.running() and sum(": step " in line for _, line in list(process.lines)) < count:
+        time.sleep(0.005)
+
+
+def _saving(process: Process, workdir: Path) -> None:
+    """Wait until a checkpoint is being written, or the process has ended."""
+    while process.running():
+        with contextlib.suppress(OSError):
+            if any("tmp" in name for name in os.listdir(workdir / "checkpoints")):  # noqa: PTH208, the quickest
+                return
+        time.sleep(0.0005)
+
+
+# --- faults: each hits a run again and again, and leaves it to go on
+
+
+def _note(process: Process, row: Row) -> None:
+    """How long this process took to be back."""
+    for seconds, words in ((row.again_s, "going on after"), (row.first_s, f"{row.run}: step")):
+        if (at := process.seconds_to(words)) is not None:
+            seconds.append(round(at, 2))
+
+
+def _expect(process: Process, code: int, words: str, row: Row) -> None:
+    """Wait for the end, which is to be with this exit code and these words, and without a traceback."""
+    row.codes.append(process.wait())
+    told = process.told()
+    if row.codes[-1] != code or words not in told or "Traceback" in told:
+        row.lost = f"exit code {row.codes[-1]}: {told[-500:]}"
+
+
+def kill(kind: Kind, workdir: Path, rng: random.Random, row: Row) -> None:
+    """SIGKILL, by turns during a save, at a moment of the stepping, and at a random one of the whole process."""
+    process = kind.start(workdir)
+    if row.tried % 3 == 2:
+        time.sleep(rng.uniform(0, max([10.0, *row.first_s])))
+    else:
+        _steps(process, rng.randint(1, 3))
+        if row.tried % 3 == 1:
+            time.sleep(rng.uniform(0, 0.5))
+        else:
+            _saving(process, workdir)
+    process.send(signal.SIGKILL)
+    process.wait()
+    _note(process, row)
+
+
+def ask_to_stop(number: signal.Signals) -> Fault:
+    """SIGTERM or Ctrl-C, every third time while the process starts: it ends of itself, soon, with its code."""
+
+    def ask(kind: Kind, workdir: Path, rng: random.Random, row: Row) -> None:
+        process = kind.start(workdir)
+        if row.tried % 3 == 2:
+            time.sleep(rng.uniform(0.5, 5))
+        else:
+            _steps(process, 1)
+            time.sleep(rng.uniform(0, 0.3))
+        asked = time.monotonic()
+        process.send(number)
+        _expect(process, 128 + number, "interrupted", row)
+        row.end_s.append(round(time.monotonic() - asked, 2))
+        _note(process, row)
+
+    return ask
+
+
+def damage(kind: Kind, workdir: Path, rng: random.Random, row: Row) -> None:
+    """By turns, flip a bit of the newest checkpoint, or cut a file of it short; the one before is taken."""
+    process = kind.start(workdir)
+    _steps(process, 2)
+    process.send(signal.SIGKILL)
+    process.wait()
+    numbers = [int(path.name) for path in (workdir / "checkpoints").iterdir() if path.name.isdigit()]
+    newest = workdir / "checkpoints" / str(max(numbers))
+    files = [path for path in sorted(newest.rglob("*")) if path.is_file() and path.parent.name == "d"]
+    harm(rng.choice(files), rng, cut=row.tried % 2 == 1)
+    process = kind.start(workdir)
+    _steps(process, 1)
+    process.send(signal.SIGKILL)
+    process.wait()
+    _note(process, row)
+
+
+def harm(file: Path, rng: random.Random, *, cut: bool) -> None:
+    """Cut a file to its half, or flip one bit of it."""
+    content = bytearray(file.read_bytes())
+    if cut:
+        del content[len(content) // 2 :]
+    else:
+        content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+    file.write_bytes(content)
+
+
+def fill_disk(kind: Kind, workdir: Path, rng: random.Random, row: Row) -> None:
+    """No file can grow beyond some bytes (RLIMIT_FSIZE): the process says so and ends with code 2."""
+    process = kind.start(workdir, limit=rng.randint(200, 2000))
+    _expect(process, 2, "cannot be written", row)
+
+
+def run_twice(kind: Kind, workdir: Path, rng: random.Random, row: Row) -> None:
+    """A second process in the same folder is refused; the first one goes on."""
+    del rng
+    first = kind.start(workdir)
+    _steps(first, 1)
+    _expect(kind.start(workdir), 2, "another process runs there", row)
+    if not first.running() and first.wait() != 0:
+        row.lost = first.told()[-500:]
+    first.send(signal.SIGKILL)
+    first.wait()
+
+
+Fault = Callable[[Kind, Path, random.Random, Row], None]
+
+#: By the name that the table gives them, and how many for 20 kills.
+FAULTS: dict[str, tuple[Fault, int]] = {
+    "SIGKILL at any moment, every third during a save": (kill, 20),
+    "SIGTERM": (ask_to_stop(signal.SIGTERM), 6),
+    "Ctrl-C": (ask_to_stop(signal.SIGINT), 6),
+    "a bit of the newest checkpoint flipped, or a file of it cut short": (damage, 4),
+    "no file can grow: the disk is full": (fill_disk, 4),
+    "a second process in the folder": (run_twice, 2),
+}
+
+
+def hit(kind: Kind, workdir: Path, rng: random.Random, fault: str, times: int) -> Row:
+    """Do a fault so often to a run. If the run comes to its end meanwhile, it is compared, and another one begins."""
+    act, row = FAULTS[fault][0], Row(fault, kind.name)
+    while row.tried < times:
+        act(kind, workdir, rng, row)
+        row.tried += 1
+        if finished(workdir):
+            compare(kind, workdir, row)
+            shutil.rmtree(workdir)
+    return row
+
+
+def finished(workdir: Path) -> bool:
+    """Whether a run has come to its end: its manifest tells the seconds."""
+    file = workdir / "manifest.json"
+    return file.exists() and "seconds" in json.loads(file.read_text())
+
+
+def finish(kind: Kind, workdir: Path, row: Row) -> None:
+    """Let the run go on to its end, and compare it with the undisturbed one."""
+    process = kind.start(workdir)
+    _expect(process, 0, "", row)
+    _note(process, row)
+    compare(kind, workdir, row)
+
+
+def compare(kind: Kind, workdir: Path, row: Row) -> None:
+    """Note what differs from the undisturbed run."""
+    if differing := kind.differences(workdir):
+        row.lost = ", ".join([*differing, "" if row.lost == "nothing" else row.lost])
+
+
+def table(rows: list[Row]) -> str:
+    """Markdown: medians, and the longest."""
+    names = ("fault", "run", "times", "lost", "seconds to end", "seconds to go on", "seconds to the next row")
+    lines = [f"| {' | '.join(names)} |", "|---|---|" + "--:|" * 5]
+    for row in rows:
+        spans = (_span(row.end_s), _span(row.again_s), _span(row.first_s))
+        lines.append(f"| {row.fault} | {row.run} | {row.tried} | {row.lost} | {' | '.join(spans)} |")
+    return "\n".join(lines)
+
+
+def _span(seconds: list[float]) -> str:
+    return f"{statistics.median(seconds):.1f} (up to {max(seconds):.1f})" if seconds else ""
+
+
+def main() -> None:
+    """The long version."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=60, help="go round again until then")
+    parser.add_argument("--kills", type=int, default=20, help="of each run, in a round")
+    parser.add_argument("--epochs", type=int, default=60, help="of the search; the training has twice as many steps")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--only", default="", help="faults whose name has this word")
+    parser.add_argument("--out", type=Path, required=True, help="folder, emptied first")
+    options = parser.parse_args()
+    end = time.monotonic() + 60 * options.minutes
+    shutil.rmtree(options.out, ignore_errors=True)
+    write_pictures(options.out / "pictures")
+    config = tiny_config(options.out / "pictures", options.epochs)
+    kinds = [undisturbed(name, options.out, config) for name in ("search", "train")]
+    rng, rows, first_round = random.Random(options.seed), [], True
+    while first_round or time.monotonic() < end:
+        for fault, (_, times) in FAULTS.items():
+            for kind in kinds:
+                if options.only in fault:
+                    workdir = options.out / f"{kind.name}-disturbed"
+                    shutil.rmtree(workdir, ignore_errors=True)
+                    rows.append(hit(kind, workdir, rng, fault, max(1, times * options.kills // 20)))
+                    finish(kind, workdir, rows[-1])
+                    (options.out / "soak.json").write_text(json.dumps([dataclasses.asdict(row) for row in rows]))
+                    print(table(rows[-1:]), flush=True)
+        first_round = False
+    print(table(rows))
+    sys.exit(any(row.lost != "nothing" for row in rows))
+
+
+if __name__ == "__main__":
+    main()

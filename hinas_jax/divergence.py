@@ -1,0 +1,76 @@
+"""Where a loss or a gradient ceases to be a number: what a step tells of itself, and how that is told to people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jaxtyping import Array, Float
+
+
+class DivergenceError(ValueError):
+    """A loss or a gradient is NaN or infinite. The message is one line for people."""
+
+
+@struct.dataclass
+class Outcome:
+    """What an update, or several stacked ones, tells of itself.
+
+    Attributes:
+        loss: Eq. 7 on the batch.
+        peaks: largest absolute value of the gradient in each parameter group, in the order of ``group_names``;
+            NaN or infinite where any value is.
+    """
+
+    loss: Float[Array, "*step"]
+    peaks: Float[Array, "*step group"]
+
+
+def group_names(params: Mapping[str, Any]) -> tuple[str, ...]:
+    """The parameter groups: a net's modules by name, or alpha and beta."""
+    return tuple(sorted(params))
+
+
+def outcome(loss: Float[Array, ""], gradient: Mapping[str, Any]) -> Outcome:
+    """The outcome of one update, from its loss and the gradient as it was before any clipping."""
+    peaks = []
+    for name in group_names(gradient):
+        leaves = jax.tree.leaves(gradient[name])
+        peaks.append(jnp.max(jnp.stack([jnp.max(jnp.abs(leaf)).astype(jnp.float32) for leaf in leaves])))
+    return Outcome(loss, jnp.stack(peaks))
+
+
+def require_finite(what: str, names: Sequence[str], outcomes: Outcome, first: int) -> None:
+    """Check the outcomes of consecutive steps.
+
+    Args:
+        what: the loss's name: loss, arch_loss.
+        names: of the parameter groups.
+        outcomes: losses of shape [step], peaks of shape [step, group].
+        first: number of the first step, counted from 1.
+
+    Raises:
+        DivergenceError: not all are finite; it tells the first step that is not, and the parameter groups.
+    """
+    losses, peaks = np.asarray(outcomes.loss), np.asarray(outcomes.peaks)
+    finite = np.isfinite(losses) & np.isfinite(peaks).all(axis=1)
+    if finite.all():
+        return
+    at = int(np.argmin(finite))
+    bad = [name for name, peak in zip(names, peaks[at], strict=True) if not np.isfinite(peak)]
+    told = f"step {first + at}: {what} is {losses[at]:g}"
+    if not bad:
+        raise DivergenceError(told)
+    where = "all parameter groups" if len(bad) == len(names) else ", ".join(bad)
+    raise DivergenceError(f"{told}, and the gradient is not finite in {where}")
+
+
+def mend(section: str, learning_rate: float, gradient_clip: float) -> str:
+    """What to do about it, by the fields of the config's ``section``: search or train."""
+    if not gradient_clip:
+        return f"lower {section}.learning_rate ({learning_rate:g}), or set {section}.gradient_clip"
+    return f"lower {section}.learning_rate ({learning_rate:g}) or {section}.gradient_clip ({gradient_clip:g})"

@@ -1,0 +1,127 @@
+"""SIGTERM and Ctrl-C: raised where nothing can be lost, held back where something could.
+
+A process may be stopped at any moment, by SIGKILL too, and nothing is lost but the steps since its last checkpoint.
+So this module is about those steps, about how soon the process ends, and about its exit code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType, TracebackType
+from typing import Any, Final, NoReturn, Self
+
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+#: Python hears a signal between two of its own instructions only, which a compilation or a long step keeps it from.
+#: So many seconds are waited for that; within them a checkpoint can be lost that was not begun.
+HEAR_SECONDS: Final = 10.0
+
+#: And so many more for the last checkpoint: schedulers send SIGKILL after 30 seconds or later.
+SAVE_SECONDS: Final = 15.0
+
+_HEARD: Final = threading.Event()
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asked this process to stop."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"signal {number}")
+        self.signal = number
+
+    @property
+    def exit_code(self) -> int:
+        """What shells and schedulers understand: 130 for Ctrl-C, 143 for SIGTERM."""
+        return 128 + self.signal
+
+
+class Interruption:
+    """While entered, SIGTERM and Ctrl-C raise Interrupted in the main thread, except within ``held``.
+
+    Elsewhere than in the main thread, which alone gets signals, it does nothing. A signal that is ignored stays so.
+    """
+
+    def __init__(self) -> None:
+        self._before: dict[signal.Signals, Any] = {}
+        self._holding = False
+        self._pending: int | None = None
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._before = _handle(self._on_signal)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Within, a signal waits for the end: for what must happen whole."""
+        self._holding = True
+        try:
+            yield
+        finally:
+            self._holding = False
+        if self._pending is not None:
+            number, self._pending = self._pending, None
+            raise Interrupted(number)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._holding:
+            _HEARD.set()
+            self._pending = number
+        else:
+            _raise(number, frame)
+
+
+def hear_signals() -> None:
+    """For a command, first of all: signals end the process at once, until ``raise_interrupted`` says otherwise.
+
+    From here on a thread sees to it that the process ends soon after a signal, whatever it is busy with, and at once
+    after a second one.
+    """
+    _handle(lambda number, frame: _leave(number))
+    heard, tell = os.pipe()
+    os.set_blocking(tell, False)
+    signal.set_wakeup_fd(tell)
+    threading.Thread(target=_watch, args=(heard,), daemon=True).start()
+
+
+def raise_interrupted() -> None:
+    """From here on signals raise Interrupted."""
+    _handle(_raise)
+
+
+def _handle(handler: Any) -> dict[signal.Signals, Any]:
+    """Set the handler of all signals that are not ignored; returns those before."""
+    heeded = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    return {number: signal.signal(number, handler) for number in heeded}
+
+
+def _raise(number: int, frame: FrameType | None) -> NoReturn:
+    del frame
+    _HEARD.set()
+    raise Interrupted(number)
+
+
+def _watch(heard: int) -> None:
+    """End the process if it does not do so itself. ``heard`` gets a byte for every signal, at the very moment."""
+    number = os.read(heard, 1)[0]
+    again = bool(select.select([heard], [], [], HEAR_SECONDS)[0])
+    if not again and _HEARD.is_set():
+        select.select([heard], [], [], SAVE_SECONDS)
+    _leave(number)
+
+
+def _leave(number: int) -> NoReturn:
+    with contextlib.suppress(OSError):
+        os.write(2, b"interrupted\n")
+    os._exit(128 + number)
