@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import hashlib
 import json
 import logging
@@ -150,6 +151,7 @@ class Checkpoints:
             state, signed = _on_host(read["state"]), read["facts"]
             whole = signed["digest"] == _digest(state, signed["facts"])
         except Exception as error:  # Orbax and TensorStore raise what they like
+            gc.collect()  # what else failed is told when it goes: now, and to nobody
             raise CheckpointError(f"{self._folder / str(number)} is damaged ({_first_line(error)})") from None
         if not whole:
             raise CheckpointError(f"{self._folder / str(number)} is damaged (its digest is another)")
@@ -165,19 +167,21 @@ class Checkpoints:
 @contextlib.contextmanager
 def _only_errors_raised() -> Iterator[None]:
     """Keep Orbax from printing, besides raising an error, its trace and the fates of the other arrays' reads."""
-    logger, hook = logging.getLogger("absl"), sys.unraisablehook
-    level = logger.level
+    loggers, hook = [logging.getLogger(name) for name in ("absl", "asyncio")], sys.unraisablehook
+    levels = [logger.level for logger in loggers]
 
     def drop_strays(unraisable: sys.UnraisableHookArgs) -> None:
         if str(unraisable.exc_value) != "Event loop is closed":
             hook(unraisable)
 
-    logger.setLevel(logging.CRITICAL)
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     sys.unraisablehook = drop_strays
     try:
         yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
         sys.unraisablehook = hook
 
 
