@@ -58,15 +58,26 @@ def device_bytes() -> int:
     return int((device.memory_stats() or {}).get("bytes_limit", 0))
 
 
-def _check_memory(what: str, compiled: Any, say: Say) -> None:
-    """Say what the program takes, data set and state included, and refuse what cannot fit."""
+def check_fits(what: str, compiled: Any, mend: str) -> tuple[int, int]:
+    """Bytes of memory that a compiled program takes, arguments included, and that the device has (0: it does not say).
+
+    Raises:
+        MemoryNeedError: the program cannot fit; ``mend`` says what lowers the need.
+    """
     memory = compiled.memory_analysis()
     held = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
     need, there = held + memory.temp_size_in_bytes, device_bytes()
-    knobs = "a smaller batch or patch, --compute.remat cell and --compute.precision bfloat16 lower it"
     if there and need > there:
-        raise MemoryNeedError(f"{what} need {_gib(need)} of memory, and the device has {_gib(there)}; {knobs}")
-    told = f"{what}: {_gib(need)} of memory, {_gib(memory.temp_size_in_bytes)} of it features and gradients"
+        raise MemoryNeedError(f"{what} need {_gib(need)} of memory, and the device has {_gib(there)}; {mend}")
+    return need, there
+
+
+def _check_memory(what: str, compiled: Any, say: Say) -> None:
+    """Say what the program takes, data set and state included, and refuse what cannot fit."""
+    knobs = "a smaller batch or patch, --compute.remat cell and --compute.precision bfloat16 lower it"
+    need, there = check_fits(what, compiled, knobs)
+    features = _gib(compiled.memory_analysis().temp_size_in_bytes)
+    told = f"{what}: {_gib(need)} of memory, {features} of it features and gradients"
     say(f"{told}; {knobs}" if there and need > there / 2 else told)
 
 

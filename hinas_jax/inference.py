@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 from jaxtyping import Array, Float
 
+from hinas_jax.compiling import check_fits
 from hinas_jax.modelfile import Model
 from hinas_jax.space.folded import apply_folded, fold
 from hinas_jax.tasks import restore, task_of
@@ -17,7 +19,10 @@ Run = Callable[
 
 
 def ready(model: Model) -> Run:
-    """f_net of a trained model; equal to ``objective.f_net`` to rounding."""
+    """f_net of a trained model; equal to ``objective.f_net`` to rounding.
+
+    The function raises a MemoryNeedError for pictures whose features the device cannot hold, before it runs.
+    """
     architecture, task = model.architecture, task_of(model.architecture)
     weights = jax.device_put(fold(architecture, model.variables))
     apart = jax.default_backend() == "cpu"  # docs/performance.md has the numbers
@@ -29,4 +34,17 @@ def ready(model: Model) -> Run:
         residual = apply_folded(architecture, weights, degraded, apart=apart)
         return restore(task, residual, degraded)
 
-    return lambda degraded: run(weights, degraded)
+    programs: dict[Any, Any] = {}
+
+    def run_if_it_fits(
+        degraded: Float[Array, "batch height width channel"],
+    ) -> Float[Array, "batch clean_height clean_width channel"]:
+        kind = (degraded.shape, degraded.dtype)
+        if kind not in programs:
+            programs[kind] = run.lower(weights, degraded).compile()
+            _, height, width, _ = degraded.shape
+            check_fits(f"the features of {width}x{height} pixels", programs[kind], "take smaller tiles or pictures")
+        restored: Float[Array, "batch clean_height clean_width channel"] = programs[kind](weights, degraded)
+        return restored
+
+    return run_if_it_fits

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -17,8 +18,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
+from tqdm import tqdm
 
-from hinas_jax.compiling import Say
+from hinas_jax.compiling import MemoryNeedError, Say
 from hinas_jax.data.bicubic import upsample
 from hinas_jax.data.finding import find_pictures
 from hinas_jax.data.names import printable
@@ -27,9 +29,10 @@ from hinas_jax.data.saving import path_that_holds, save
 from hinas_jax.inference import Run, ready
 from hinas_jax.modelfile import Model
 from hinas_jax.space.network import receptive_radius
-from hinas_jax.tiling import each_tile, join_tiles
+from hinas_jax.tiling import each_tile, join_tiles, tile_starts
 
 TILE: Final = 512
+TILES_OF_A_BAR: Final = 4  #: from so many on, a picture's tiles are counted on the screen
 BICUBIC_RADIUS: Final = 2
 MOST_RESULT_PIXELS: Final = 2**29  #: of a restored picture; 6 GiB of them while RGB is restored
 
@@ -75,9 +78,20 @@ class Restorer:
     def _tiled(self, run: Run, pixels: Float[np.ndarray, "height width channel"]) -> Float[np.ndarray, "..."]:
         """Tile by tile: only one of them is on the device at a time."""
         height, width = pixels.shape[:2]
-        tiles = each_tile(pixels, self._tile, self._overlap)
-        restored = (np.asarray(run(jnp.asarray(tile[None], jnp.float32)))[0] for tile in tiles)
-        return join_tiles(restored, height, width, self._tile, self._overlap)
+        count = math.prod(len(tile_starts(side, self._tile, self._overlap)) for side in (height, width))
+        # a bar on a terminal, where there is time to look at one
+        quiet = True if count < TILES_OF_A_BAR else None
+        bar = tqdm(total=count, unit="tile", leave=False, dynamic_ncols=True, disable=quiet)
+
+        def restore(tile: Float[np.ndarray, "height width channel"]) -> Float[np.ndarray, "high wide channel"]:
+            result: Float[np.ndarray, "high wide channel"] = np.asarray(run(jnp.asarray(tile[None], jnp.float32)))[0]
+            bar.update()
+            return result
+
+        with bar:
+            tiles = map(restore, each_tile(pixels, self._tile, self._overlap))
+            restored: Float[np.ndarray, "..."] = join_tiles(tiles, height, width, self._tile, self._overlap)
+            return restored
 
 
 def restore_files(
@@ -147,7 +161,10 @@ class _Results:
         height, width = picture.pixels.shape[:2]
         if height * width * self._restorer.scale**2 > MOST_RESULT_PIXELS:
             raise PictureError(f"{source}: the result would have more than {MOST_RESULT_PIXELS:,} pixels; cut it up")
-        restored = self._restorer.picture(picture)
+        try:
+            restored = self._restorer.picture(picture)
+        except MemoryNeedError as error:
+            raise PictureError(f"{source}: {error} (--tile)") from None
         if not np.isfinite(restored.pixels).all():
             raise PictureError(f"{source}: the model gives values that are no numbers; it is damaged, fetch it again")
         try:

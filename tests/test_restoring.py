@@ -290,3 +290,15 @@ def test_a_model_that_gives_no_numbers_is_told(denoiser, tmp_path):
     failures, said = restored(tmp_path / "m.safetensors", [tmp_path / "a.png"], tmp_path / "out")
     assert failures == 1
     assert "values that are no numbers" in said[0]
+
+
+def test_a_model_that_the_device_cannot_hold_is_told_before_it_runs(tmp_path):
+    """A file of a few megabytes whose features of 2048x2048 pixels would take a terabyte."""
+    architecture = Architecture((CELL,), (0,), 1, (1,), start_width=1, end_width=65536)
+    variables = random_variables(Network(architecture), np.zeros((1, 8, 8, 1), np.float32), train=False)
+    Model(architecture, variables, {}).save(tmp_path / "m.safetensors")
+    Image.new("L", (2048, 2048)).save(tmp_path / "a.png")
+    failures, said = restored(tmp_path / "m.safetensors", [tmp_path / "a.png"], tmp_path / "out", tile=2048)
+    assert failures == 1
+    assert said[0].startswith(f"{tmp_path}/a.png: the features of 2048x2048 pixels need 1")
+    assert said[0].endswith("; take smaller tiles or pictures (--tile)")
