@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import jax
 from jaxtyping import Array, Float
@@ -12,6 +13,8 @@ from hinas_jax.compiling import check_fits
 from hinas_jax.modelfile import Model
 from hinas_jax.space.folded import apply_folded, fold
 from hinas_jax.tasks import restore, task_of
+
+PROGRAMS: Final = 32  #: kept at a time, one for each shape: a folder may hold pictures of thousands of sizes
 
 Run = Callable[
     [Float[Array, "batch height width channel"]], Float[Array, "batch clean_height clean_width channel"]
@@ -34,17 +37,17 @@ def ready(model: Model) -> Run:
         residual = apply_folded(architecture, weights, degraded, apart=apart)
         return restore(task, residual, degraded)
 
-    programs: dict[Any, Any] = {}
+    @functools.lru_cache(maxsize=PROGRAMS)
+    def program(shape: tuple[int, ...], dtype: Any) -> Any:
+        compiled = run.lower(weights, jax.ShapeDtypeStruct(shape, dtype)).compile()
+        check_fits(f"the features of {shape[2]}x{shape[1]} pixels", compiled, "take smaller tiles or pictures")
+        return compiled
 
     def run_if_it_fits(
         degraded: Float[Array, "batch height width channel"],
     ) -> Float[Array, "batch clean_height clean_width channel"]:
-        kind = (degraded.shape, degraded.dtype)
-        if kind not in programs:
-            programs[kind] = run.lower(weights, degraded).compile()
-            _, height, width, _ = degraded.shape
-            check_fits(f"the features of {width}x{height} pixels", programs[kind], "take smaller tiles or pictures")
-        restored: Float[Array, "batch clean_height clean_width channel"] = programs[kind](weights, degraded)
+        restored: Float[Array, "batch clean_height clean_width channel"]
+        restored = program(degraded.shape, degraded.dtype)(weights, degraded)
         return restored
 
     return run_if_it_fits
