@@ -11,18 +11,23 @@ import pytest
 import hinas_jax.config
 from hinas_jax.config import Config, ConfigError, SearchConfig, config_names, differing_fields, load_config
 from hinas_jax.space import search_space
-from hinas_jax.tasks import Deblur
+from hinas_jax.tasks import Deblock, Deblur, Denoise, Paired, SuperResolve
 
 NAMES = [
+    "deblock_bsd500",
+    "deblur_bsd500",
     "debug",
     "demo",
     "denoise_bsd500",
+    "denoise_bsd500_range",
     "denoise_bsd500_released",
+    "paired_folder",
     "sr_div2k_x2",
     "sr_div2k_x3",
     "sr_div2k_x4",
+    "sr_div2k_x8",
 ]
-PAPER = [name for name in NAMES if "_" in name and "released" not in name]
+PAPER = ["denoise_bsd500", "sr_div2k_x2", "sr_div2k_x3", "sr_div2k_x4"]
 
 #: For every field, values that it must refuse.
 WRONG = {
@@ -345,6 +350,22 @@ def test_the_papers_tasks_stand_in_its_configs():
         ("super_resolve", scale, 3) for scale in (2, 3, 4)
     ]
     assert all(task.residual for task in (denoise, *tasks.values()))
+
+
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [
+        ("denoise_bsd500_range", Denoise((5.0, 75.0), draw="range")),
+        ("sr_div2k_x8", SuperResolve(8)),
+        ("deblock_bsd500", Deblock((10, 20, 30, 40))),
+        ("deblur_bsd500", Deblur((1.6,))),
+        ("paired_folder", Paired()),
+    ],
+)
+def test_tasks_beyond_the_papers_have_configs(name, task):
+    config = load_config(name)
+    assert config.task.build() == task
+    assert Config.from_json(config.to_json()) == config
 
 
 @pytest.mark.parametrize("percent", range(100))

@@ -25,6 +25,10 @@ ROADS = {
         ]
         for scale in (2, 3, 4)
     },
+    "jpeg": [
+        *SMALL, "--space.layers", "1", "--task.name", "deblock", "--task.qualities", "10", "40", "--task.draw", "range",
+    ],
+    "pairs": [*SMALL, "--space.layers", "1", "--task.name", "paired", "--task.channels", "3"],
 }  # fmt: skip
 
 
@@ -32,19 +36,22 @@ ROADS = {
 def test_search_train_evaluate_restore_draw(road, tmp_path, quick_compiling, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(quick_compiling))
     rng = np.random.default_rng(0)
+    folders = ("clean", "degraded") if road == "pairs" else (".",)
     for part, count in (("train", 5), ("test", 2)):
-        (tmp_path / "data" / part).mkdir(parents=True)
         for i in range(count):
             pixels = rng.integers(0, 256, (90, 84 + i, 3), np.uint8)
-            Image.fromarray(pixels).save(tmp_path / "data" / part / f"{i}.png")
+            for folder in folders:
+                (tmp_path / "data" / part / folder).mkdir(parents=True, exist_ok=True)
+                Image.fromarray(pixels).save(tmp_path / "data" / part / folder / f"{i}.png")
+                pixels = pixels // 2  # the degraded one
     fields = [*ROADS[road], "--data.root", str(tmp_path / "data")]
     found, trained, result = tmp_path / "search", tmp_path / "train", tmp_path / "result.json"
     main(["search", "debug", *fields, "--workdir", str(found)])
     architecture = Architecture.load(found / "architecture.json")
     scale = int(road[1]) if road[0] == "x" else 1
-    assert (architecture.scale, architecture.channels) == (scale, 1 if scale == 1 else 3)
+    assert (architecture.scale, architecture.channels) == (scale, 1 if scale == 1 and road != "pairs" else 3)
     assert architecture.residual == ("no residual" not in road)
-    assert len(architecture.cells) == (1 if road[0] == "x" else 2)
+    assert len(architecture.cells) == (2 if "denoise" in road else 1)
     assert {path.name for path in found.iterdir()} >= {
         "config.json", "manifest.json", "metrics.jsonl", "architecture.json", "architecture.svg", "checkpoints",
     }  # fmt: skip
@@ -55,7 +62,9 @@ def test_search_train_evaluate_restore_draw(road, tmp_path, quick_compiling, mon
     main(["evaluate", str(trained / "model.safetensors"), "--data", str(tmp_path / "data"), "--json", str(result)])
     report = json.loads(result.read_text())
     assert report["parameters"] == architecture.parameters()
-    (row,) = report["results"]
+    rows = report["results"]
+    assert [row.get("quality") for row in rows] == ([10, 40] if road == "jpeg" else [None])
+    row = rows[0]
     assert row["images"] == 2
     assert row.get("scale", 1) == scale
     assert row.get("sigma", 25) == 25
@@ -64,7 +73,7 @@ def test_search_train_evaluate_restore_draw(road, tmp_path, quick_compiling, mon
     else:  # a few steps from nothing
         assert 3 < row["psnr"] < 15
 
-    source = tmp_path / "data" / "test" / "0.png"
+    source = tmp_path / "data" / "test" / folders[-1] / "0.png"
     main(["restore", str(trained / "model.safetensors"), str(source), "--output", str(tmp_path / "restored")])
     with Image.open(tmp_path / "restored" / "0.png") as restored:
         assert (restored.size, restored.mode) == ((84 * scale, 90 * scale), "RGB")

@@ -1,0 +1,67 @@
+"""The protocols on the benchmarks' own pictures, against the rows of the literature and of the paper."""
+
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from hinas_jax.data.finding import find_pictures
+from hinas_jax.data.pictures import load
+from hinas_jax.evaluation import RELEASED_OVERLAP, RELEASED_TILE, baseline, evaluate, measure
+from hinas_jax.tasks import Denoise
+from hinas_jax.tiling import tile_starts
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
+import protocols
+
+SCALES = (2, 3, 4)
+
+#: bicubic on B100: the literature's and the paper's rows, which agree; and what the authors' code gives.
+B100 = {"standard": ((29.56, 0.843), (27.21, 0.739), (25.96, 0.668))}
+B100["released"] = ((29.57, 0.846), (27.23, 0.745), (26.01, 0.677))
+
+#: bicubic in the literature: Set5 (the paper prints the same) and Set14.
+LITERATURE = {
+    "Set5/HR": ((33.66, 0.9299), (30.39, 0.8682), (28.42, 0.8104)),
+    "Set14/HR": ((30.23, 0.8687), (27.54, 0.7736), (26.00, 0.7019)),
+}
+
+
+@pytest.mark.parametrize("protocol", B100)
+@pytest.mark.parametrize("scale", SCALES)
+def test_bicubic_on_b100_meets_its_rows(shared_data, protocol, scale):
+    folder = shared_data / "BSDS500" / "val"  # B100, pixel for pixel
+    (row,) = evaluate("bicubic", images=folder, scale=scale, protocol=protocol, say=lambda _: None).results
+    psnr, ssim = B100[protocol][scale - 2]
+    assert row.images == 100
+    assert row.psnr == pytest.approx(psnr, abs=0.01)
+    assert row.ssim == pytest.approx(ssim, abs=0.0008)  # the rows have three digits
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("name", LITERATURE)
+def test_the_literatures_rows_of_bicubic_come_from_another_pipeline(shared_data, name, scale):
+    paths = find_pictures(shared_data / name)
+    values = np.mean([protocols.literature(load(path).pixels, scale) for path in paths], axis=0)
+    psnr, ssim = LITERATURE[name][scale - 2]
+    assert values[0] == pytest.approx(psnr, abs=0.01)
+    assert values[1] == pytest.approx(ssim, abs=0.0005)
+
+
+@pytest.mark.parametrize("sigma", [10.0, 50.0])
+def test_noisy_pictures_meet_their_closed_forms(sigma):
+    """One draw: 20 log10(255 / sigma). Fresh draws averaged: the variance falls by the number of tiles on a pixel."""
+    pixels = np.random.default_rng(0).integers(0, 256, (160, 200, 1)).astype(np.uint8)
+    covered = np.zeros(pixels.shape[:2])
+    for y in tile_starts(160, RELEASED_TILE, RELEASED_OVERLAP):
+        for x in tile_starts(200, RELEASED_TILE, RELEASED_OVERLAP):
+            covered[y : y + RELEASED_TILE, x : x + RELEASED_TILE] += 1
+    one_draw = 20 * np.log10(255 / sigma)
+    expected = {"standard": one_draw, "released": one_draw - 10 * np.log10(np.mean(1 / covered))}
+    for protocol, psnr in expected.items():
+        task = Denoise((sigma,))
+        found, _ = measure(task, baseline("identity", task), pixels, protocol, jax.random.key(1))
+        assert found == pytest.approx(psnr, abs=0.08), protocol
+    assert expected["released"] - expected["standard"] > 1
