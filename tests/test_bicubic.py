@@ -90,10 +90,12 @@ def test_equals_the_answer_of_matlab(name, shared_data, x64):
         image = read_levels(shared_data / "matlab_imresize" / "example" / "butterfly.png") / 255.0
     image = np.atleast_3d(image)
 
-    result = resize(jnp.asarray(image), *out_size, antialias=name.endswith("_aa"))
+    def resized(image):
+        return resize(image, *out_size, antialias=name.endswith("_aa"))
 
-    assert result.dtype == jnp.float64
-    np.testing.assert_allclose(result, np.atleast_3d(answer), rtol=0, atol=1e-12)
+    for result in (resized(jnp.asarray(image)), jax.jit(resized)(image)):
+        assert result.dtype == jnp.float64
+        np.testing.assert_allclose(result, np.atleast_3d(answer), rtol=0, atol=1e-12)
 
 
 def test_every_answer_of_matlab_is_tested(shared_data):
@@ -107,6 +109,16 @@ def test_downsample_makes_the_pictures_of_set5_bit_for_bit(name, scale, shared_d
     low = read_levels(shared_data / "Set5" / "LR_bicubic" / f"X{scale}" / f"{name}x{scale}.png")
 
     np.testing.assert_array_equal(as_levels(downsample(as_image(high), scale)), low)
+
+
+def test_the_pictures_of_set5_at_an_eighth_were_rounded_once(shared_data):
+    """Unlike those at a half, a third and a quarter: they were made of floats, and only the result is of 8 bits."""
+    for name in SET5:
+        high = as_image(cropped(read_levels(shared_data / "Set5" / "HR" / f"{name}.png"), 8))
+        low = read_levels(shared_data / "Set5" / "LR_bicubic" / "X8" / f"{name}x8.png")
+        levels = 255 * np.asarray(resize(high, *low.shape[:2], scale=1 / 8))
+        np.testing.assert_array_equal(np.floor(levels.clip(0, 255) + 0.5), low)
+        assert np.abs(as_levels(downsample(high, 8)).astype(int) - low).max() <= 2
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])

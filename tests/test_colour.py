@@ -73,6 +73,18 @@ def test_luma_equals_skimage(x64):
     np.testing.assert_allclose(result, expected, rtol=0, atol=1e-14)
 
 
+def test_luma_in_8_bits_is_that_of_whole_numbers_bit_for_bit(x64):
+    """Y of BT.601 in studio range, rounded, for 140,608 colours, black, white and all primaries among them."""
+    levels = np.arange(0, 256, 5)
+    rgb = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 1, 3)
+    parts = rgb @ np.array([65_481, 128_553, 24_966]) + 16 * 255_000  # in 255000ths of a level
+    exact, half = (2 * parts + 255_000) // 510_000, 2 * parts % 510_000 == 255_000
+    result = np.floor(255 * np.asarray(luma(jnp.asarray(rgb / 255)))[..., 0] + 0.5)
+    np.testing.assert_array_equal(result[~half], exact[~half])
+    assert half.sum() < 20  # of these, any floating sum falls to either side
+    assert (exact.min(), exact.max()) == (16, 235)
+
+
 def test_luma_under_jit_and_vmap_is_the_same():
     rgb = np.random.default_rng(0).random((3, 6, 5, 3), np.float32)
     for variant in (jax.jit(luma), jax.vmap(luma)):
