@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from tiny import KEPT, architecture_in, one_hot, paths, random_cell
+from tiny import KEPT, architecture_in, paths, random_cell
 
 from hinas_jax.architecture import OPERATIONS, Edge
 from hinas_jax.space.decode import decode, decode_cell, viterbi
+from hinas_jax.space.one_hot import one_hot
 from hinas_jax.space.search_space import SearchSpace, edge_index
 
 quick = settings(deadline=None, max_examples=60)

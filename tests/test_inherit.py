@@ -10,11 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import KEPT, architecture_in, one_hot, paths, picture, quick_jit, random_cell, random_variables
+from tiny import KEPT, architecture_in, paths, picture, quick_jit, random_cell, random_variables
 
 from hinas_jax.architecture import CellArchitecture, Edge
 from hinas_jax.space.inherit import inherit
 from hinas_jax.space.network import Network
+from hinas_jax.space.one_hot import one_hot
 from hinas_jax.space.search_space import SearchSpace
 from hinas_jax.space.supernet import SuperNet
 

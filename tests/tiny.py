@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from hinas_jax.architecture import OPERATIONS, Architecture, CellArchitecture, Edge
-from hinas_jax.space.search_space import MOVES, SearchSpace, edge_index
 
 #: All operations that an edge can keep.
 KEPT = tuple(name for name in OPERATIONS if name != "none")
@@ -68,25 +67,3 @@ def architecture_in(space, cells, path, **keywords):
         end_width=space.end_width,
         **keywords,
     )
-
-
-def one_hot(architecture, space: SearchSpace, logit=1000.0):
-    """alpha and beta that choose exactly this architecture: all other weights are 0 after the softmax.
-
-    Sources off the path move to levels off the path.
-    """
-    layers = space.layers if space.layerwise else 1
-    alpha = np.zeros((layers, space.edges, len(OPERATIONS)), np.float32)
-    for rows, cell in zip(alpha, architecture.cells, strict=space.layerwise):
-        rows[:, OPERATIONS.index("none")] = logit
-        for node, edges in enumerate(cell.nodes):
-            for edge in edges:
-                row = rows[edge_index(node, edge.source)]
-                row[OPERATIONS.index("none")], row[OPERATIONS.index(edge.operation)] = 0, logit
-    beta = np.zeros((space.layers, len(space.width_factors), len(MOVES)), np.float32)
-    for layer, (before, level) in enumerate(itertools.pairwise((0, *architecture.levels))):
-        for source in space.levels(layer - 1):
-            away = [target for target in space.outgoing(layer, source) if target != level]
-            target = level if source == before else away[0]
-            beta[layer, source, MOVES.index(target - source)] = logit
-    return {"alpha": jnp.asarray(alpha), "beta": jnp.asarray(beta)}
