@@ -13,7 +13,7 @@ import math
 import sys
 import typing
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from hinas_jax.architecture import LARGEST_FILE
 from hinas_jax.losses import PixelLoss
@@ -21,6 +21,8 @@ from hinas_jax.metrics import SSIM_WINDOW
 from hinas_jax.space.operations import Precision, Remat
 from hinas_jax.space.search_space import SearchSpace
 from hinas_jax.tasks import Draw, Task, TaskName, build_task
+
+T = TypeVar("T")
 
 
 class ConfigError(ValueError):
@@ -275,7 +277,7 @@ class Config:
 
 def config_names() -> list[str]:
     """The names of all configs that come with the project."""
-    return sorted(path.stem for path in _config_folder().glob("*.py") if not path.stem.startswith("_"))
+    return sorted(path.stem for path in config_folder().glob("*.py") if not path.stem.startswith("_"))
 
 
 def load_config(name: str) -> Config:
@@ -287,7 +289,7 @@ def load_config(name: str) -> Config:
         ConfigError: no such config, or the file holds none.
     """
     named = name in config_names()
-    path = _config_folder() / f"{name}.py" if named else Path(name)
+    path = config_folder() / f"{name}.py" if named else Path(name)
     if not path.is_file() or path.suffix not in (".py", ".json"):
         raise ConfigError(f"there is no config {name!r}; known are {', '.join(config_names())}, or give a file's path")
     try:
@@ -295,7 +297,8 @@ def load_config(name: str) -> Config:
             if path.stat().st_size > LARGEST_FILE:
                 raise ConfigError(f"larger than {LARGEST_FILE:,} bytes; give a run's config.json")
             return Config.from_json(path.read_text())
-        return _run_config_file(path)
+        config: Config = run_config_file(path, "config", Config)
+        return config
     except (ConfigError, ValueError) as error:
         raise ConfigError(f"{path}: {error}") from None
     except OSError as error:
@@ -307,7 +310,12 @@ def differing_fields(one: Config, other: Config) -> list[str]:
     return _differences(dataclasses.asdict(one), dataclasses.asdict(other), "")
 
 
-def _run_config_file(path: Path) -> Config:
+def run_config_file(path: Path, name: str, kind: type[T]) -> T:
+    """Execute a Python file and take what it sets as ``name``.
+
+    Raises:
+        ConfigError: it cannot be run, or sets no such thing.
+    """
     spec = importlib.util.spec_from_file_location(f"hinas_config_{path.stem}", path)
     assert spec is not None and spec.loader is not None  # a .py file always has both
     module = importlib.util.module_from_spec(spec)
@@ -317,13 +325,14 @@ def _run_config_file(path: Path) -> Config:
         raise
     except Exception as error:  # whatever the caller's file raises is to be mended there
         raise ConfigError(f"cannot be run ({type(error).__name__}: {error})") from None
-    config = getattr(module, "config", None)
-    if not isinstance(config, Config):
-        raise ConfigError("does not set `config` to a hinas_jax.Config")
-    return config
+    thing = getattr(module, name, None)
+    if not isinstance(thing, kind):
+        raise ConfigError(f"does not set `{name}` to a hinas_jax.{kind.__name__}")
+    return thing
 
 
-def _config_folder() -> Path:
+def config_folder() -> Path:
+    """Where the configs that come with the project lie."""
     package = Path(__file__).resolve().parent
     inside = package / "configs"  # in a wheel; in a checkout they lie beside the package
     return inside if inside.is_dir() else package.parent / "configs"

@@ -13,7 +13,7 @@ import dataclasses
 import io
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
@@ -56,8 +56,10 @@ _COLOURS: Final[Mapping[str, tuple[str, str]]] = {
     "skip": ("#B0528E", "#f8eaf3"),
 }
 _INK, _GREY, _LINE, _FAINT = "#1f2933", "#5f6b77", "#8d98a4", "#d5dbe1"
+_MARK, _MARK_WEIGHT = "#d0021b", 2.6
 _DEEP, _PALE, _UNUSED = "#26425f", "#eef1f4", "#a9b2bc"
 
+_BORDER: Final = 1.1
 _MARGIN: Final = 0.35
 _LEAST_PAGE: Final = 9.0  # inches between the margins
 _GAP: Final = 0.2  # between two panels
@@ -77,7 +79,13 @@ _SIZES: Final[Mapping[_Kind, _Point]] = {
 _CLEARANCE: Final = 0.12  # between two of a column
 
 
-def draw_architecture(architecture: Architecture, path: Path, *, title: str | None = None) -> None:
+def draw_architecture(
+    architecture: Architecture,
+    path: Path,
+    *,
+    title: str | None = None,
+    marked: Collection[tuple[int, int, int]] = (),
+) -> None:
     """Draw the network and each of its cells into one picture.
 
     On top stands the whole network: the chosen width of each layer among the candidate ones, the start, the
@@ -88,13 +96,17 @@ def draw_architecture(architecture: Architecture, path: Path, *, title: str | No
         architecture: what to draw.
         path: the file to write, ``.svg`` (its text stays text) or ``.png``.
         title: the first words of the title line, before the number of parameters; by default the task.
+        marked: edges to show in red, as in Figs. 10 and 11: layer, node, and number of the source.
 
     Raises:
         ValueError: the path ends in neither ``.svg`` nor ``.png``.
         OSError: the file cannot be written.
     """
     network = _Network(architecture)
-    graphs = [_Graph.of(cell) for cell in architecture.cells]
+    graphs = [
+        _Graph.of(cell, frozenset((source, node + 2) for where, node, source in marked if where == layer))
+        for layer, cell in enumerate(architecture.cells)
+    ]
     heading = f"{title or _title(architecture)}: {architecture.parameters():,} parameters"
     width = max(_LEAST_PAGE, network.least_width, 0.135 * len(heading), *(g.least_width for g in graphs))
     rows = list(_rows(graphs, width))
@@ -108,7 +120,7 @@ def draw_architecture(architecture: Architecture, path: Path, *, title: str | No
         for row in rows:
             _draw_row(pen, architecture, row, top, width)
             top += _row_height(row) + _GAP
-        _draw_legend(pen, top + 0.12)
+        _draw_legend(pen, top + 0.12, changed=bool(marked))
         save_figure(pen.figure, path)
 
 
@@ -139,10 +151,11 @@ def _counted(count: int, thing: str) -> str:
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
-def _draw_legend(pen: _Pen, y: float) -> None:
+def _draw_legend(pen: _Pen, y: float, *, changed: bool) -> None:
     x = _MARGIN
-    for kind, words in _KINDS.items():
-        pen.line((x, y), (x + 0.36, y), colour=_COLOURS[kind][0], weight=1.6, arrow=True)
+    entries = [(_COLOURS[kind][0], 1.6, words) for kind, words in _KINDS.items()]
+    for colour, weight, words in [*entries, (_MARK, _MARK_WEIGHT, "changed")] if changed else entries:
+        pen.line((x, y), (x + 0.36, y), colour=colour, weight=weight, arrow=True)
         pen.text(x + 0.46, y, words, size=9, colour=_GREY, align="left")
         x += 0.46 + 0.068 * len(words) + 0.4
 
@@ -290,15 +303,19 @@ class _Graph:
     cell: CellArchitecture
     heights: Mapping[_Item, float]
     links: Sequence[_Link]
+    marked: frozenset[tuple[int, int]]  # sources and targets of the edges to show in red
 
     _HEAD, _FOOT = 0.5, 0.2  # the heading above, the edge below
     _SIDE, _TAIL = 0.18, 0.62  # the edges left and right, h_l after the output
     _LEAST_SPACE, _MOST_SPACE = 0.3, 0.6  # between two columns, where the lines bend
 
     @classmethod
-    def of(cls, cell: CellArchitecture) -> _Graph:
+    def of(cls, cell: CellArchitecture, marked: frozenset[tuple[int, int]] = frozenset()) -> _Graph:
         columns, links = _columns(cell)
-        return cls(cell, _stand(_untangle(columns, links), links), links)
+        return cls(cell, _stand(_untangle(columns, links), links), links, marked)
+
+    def _is_marked(self, item: _Item) -> bool:
+        return item.target is not None and (item.source, item.target) in self.marked
 
     @property
     def height(self) -> float:
@@ -351,7 +368,9 @@ class _Graph:
 
     def _draw_link(self, pen: _Pen, a: _Item, b: _Item, start: _Point, end: _Point) -> None:
         operation = a.operation or b.operation or self._only_operation(b)
-        if operation:
+        if self._is_marked(a) or self._is_marked(b):
+            pen.line(start, end, colour=_MARK, weight=_MARK_WEIGHT, arrow=b.kind == "node")
+        elif operation:
             pen.line(start, end, colour=_colours(operation)[0], weight=1.5, arrow=b.kind == "node")
         else:
             pen.line(start, end, colour=_LINE, arrow=b.kind == "output", above=False)
@@ -371,7 +390,8 @@ class _Graph:
             pen.text(middle, y, source_name(item.source), size=10.5, formula=True)
         elif item.kind == "operation":
             line, fill = _colours(item.operation)
-            pen.box(middle, y, *_SIZES["operation"], fill=fill, edge=line)
+            line, weight = (_MARK, _MARK_WEIGHT) if self._is_marked(item) else (line, _BORDER)
+            pen.box(middle, y, *_SIZES["operation"], fill=fill, edge=line, weight=weight)
             pen.text(middle, y, _LABELS[item.operation], size=9)
         elif item.kind == "line":
             self._draw_link(pen, item, item, (side[0], y), (side[1], y))
@@ -646,10 +666,11 @@ class _Pen:
         *,
         fill: str = "white",
         edge: str = _INK,
+        weight: float = _BORDER,
     ) -> None:
         """Draw a rounded box around a centre, over the lines."""
         corner = (x - width / 2, y - height / 2)
-        self._axes.add_patch(FancyBboxPatch(corner, width, height, _ROUND, fc=fill, ec=edge, lw=1.1, zorder=3))
+        self._axes.add_patch(FancyBboxPatch(corner, width, height, _ROUND, fc=fill, ec=edge, lw=weight, zorder=3))
 
     def frame(self, panel: _Panel) -> None:
         """Draw the border of a panel, beneath all else."""

@@ -85,6 +85,7 @@ def evaluate(
     blur: float | None = None,
     task: TaskName | None = None,
     channels: int | None = None,
+    first: int | None = None,
     seed: int = 0,
     say: Say = print,
 ) -> Report:
@@ -101,6 +102,7 @@ def evaluate(
         blur: width of the Gaussian blur in pixels; default: those the model was trained for.
         task: for a baseline, if no strength tells it (``paired``); a model has its own.
         channels: 1 or 3, for a baseline; a model has its own.
+        first: how many pictures to measure, in the order of their names; default: all.
         seed: of the noise.
         say: where lines for people go.
 
@@ -124,6 +126,7 @@ def evaluate(
         raise EvaluationError(f"the authors' code does not measure the task {rows[0].name}; use --protocol standard")
     name = _set_name(images, data or BUNDLED)
     pictures = _pictures(images, data or BUNDLED, rows[0])
+    pictures = pictures.subset(range(min(len(pictures), first or len(pictures))))
     _check_sizes(pictures, protocol, rows[0])
     say(f"{len(pictures)} pictures of {name}, protocol {protocol}")
     results = []

@@ -81,16 +81,7 @@ class RunFolder:
 
     def write_manifest(self, **facts: Any) -> None:
         """Write manifest.json: kind, seed, digests of the splits, versions, device, and ``facts`` (seconds)."""
-        document = {
-            "git_revision": _git_revision(),
-            "python": platform.python_version(),
-            "versions": {name: _version(name) for name in PACKAGES},
-            "backend": jax.default_backend(),
-            "device": jax.devices()[0].device_kind,
-            "devices": jax.device_count(),
-            **self._facts,
-            **facts,
-        }
+        document = {**environment(), **self._facts, **facts}
         self.write("manifest.json", json.dumps(document, indent=2) + "\n")
 
     def write(self, name: str, text: str) -> None:
@@ -189,6 +180,18 @@ class RunFolder:
         shutil.rmtree(self.path / "checkpoints", ignore_errors=True)
         for name in FILES:
             (self.path / name).unlink(missing_ok=True)
+
+
+def environment() -> dict[str, Any]:
+    """What a manifest says of the machine: git revision, versions, backend, device."""
+    return {
+        "git_revision": _git_revision(),
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in PACKAGES},
+        "backend": jax.default_backend(),
+        "device": jax.devices()[0].device_kind,
+        "devices": jax.device_count(),
+    }
 
 
 def _version(package: str) -> str | None:

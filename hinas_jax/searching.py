@@ -208,7 +208,7 @@ def search(config: Config, workdir: Path, *, restart: bool = False, say: Say = p
                 f"no evaluation gave a number (see {workdir / 'metrics.jsonl'}): the search diverged;"
                 f" {_mend(config)}, and give --restart"
             )
-        folder.write_manifest(seconds=round(tally.seconds, 1))
+        folder.write_manifest(seconds=round(tally.seconds, 1), temp_bytes=work.temp_bytes)
         return Architecture.load(workdir / "architecture.json")
 
 
@@ -228,6 +228,8 @@ class _Search:
         self._programs: dict[bool, Any] = {}
         self._restore: Any = None
         self._progress: Progress
+        #: Features and gradients of the largest step that was compiled, from the compiled program.
+        self.temp_bytes = 0
         sizes = ", ".join(f"{name} {len(part)}" for name, part in zip("WAV", parts, strict=True))
         say(f"pictures: {sizes}; {self._steps} steps an epoch of {settings.batch_size} patches")
         say(describe_mesh(self._mesh, settings.batch_size))
@@ -342,6 +344,7 @@ class _Search:
         arguments = (state, self._epoch_key(0), self.place(np.int32(0)), self._w, self._a)
         jitted = jax.jit(steps, donate_argnums=0, out_shardings=whole(self._mesh))
         program = compile_step(phase, jitted, arguments, progress.say, deterministic=self._config.compute.deterministic)
+        self.temp_bytes = max(self.temp_bytes, program.memory_analysis().temp_size_in_bytes)
         progress.resume()
         return program
 

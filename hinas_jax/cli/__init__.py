@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
-from hinas_jax.cli import data, demo, draw, evaluate, restore, search, train
+from hinas_jax.cli import data, demo, draw, evaluate, random, restore, search, table, train
 from hinas_jax.cli.arguments import CONFIG_FILES, say, tell
 from hinas_jax.cli.mistakes import MISTAKES
 from hinas_jax.compiling import enable_compilation_cache
@@ -49,6 +49,12 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "draw": Command(draw.run, "ARCHITECTURE --output FILE.svg|.png", "draw an architecture"),
     "data": Command(data.run, "list | prepare NAME [--from DIR]", "prepare the paper's picture sets, or your own"),
     "demo": Command(demo.run, "[--workdir DIR]", "all of it in miniature, on bundled pictures"),
+    "random": Command(
+        random.run, "CONFIG --workdir DIR [--count N] [--field value]...", "train random architectures", goes_on=True
+    ),
+    "table": Command(
+        table.run, "N [--budget FRACTION] [--seeds K] [--data.root DIR]...", "make a table of the paper", goes_on=True
+    ),
 }
 
 

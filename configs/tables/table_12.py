@@ -1,0 +1,22 @@
+"""Table 12 of the paper (section 4.4): super-resolution x2 and x4, with other methods.
+
+Command:  hinas table 12 --data.root DIV2K --data.tests Set5=DIR Set14=DIR ...
+Hardware: one GPU for the paper's schedule; --budget 0.002 takes minutes on 2 CPU cores (docs/tables.md)
+Expect:   not run at full length by us yet; mind the protocols (docs/tables.md) before comparing rows
+"""
+
+from hinas_jax.config import load_config
+from hinas_jax.tables.definition import Table, Variant
+
+table = Table(
+    number=12,
+    title="Super-resolution x2 and x4, with other methods",
+    bases=(
+        load_config("sr_div2k_x2"),
+        load_config("sr_div2k_x4"),
+    ),
+    variants=(Variant("HiNAS"),),
+    sets=("Set5", "Set14", "B100", "Urban100"),
+    inference=True,
+    figure="trade-off",
+)

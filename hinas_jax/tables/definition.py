@@ -1,0 +1,87 @@
+"""What a table of the paper is: which networks it compares, measured how. The definitions are in configs/tables."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+from hinas_jax.config import Config, ConfigError, config_folder, run_config_file
+
+Change = Literal["none", "R1", "R2", "one level", "rising"]
+Figure = Literal["none", "widths", "cells", "trade-off"]
+
+NUMBERS: Final = range(1, 13)
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """One of the networks that a table compares: how it comes about, as far as it differs from the base config."""
+
+    name: str
+    """The row's name."""
+    architecture: Literal["searched", "random"] = "searched"
+    """searched: by the base config. random: drawn from the same space, all architectures equally likely."""
+    change: Change = "none"
+    """To the architecture before training: R1 and R2 of section 4.2.4; all layers of one width level, or rising."""
+    draws: int = 1
+    """How often a random change is drawn, for each seed."""
+    fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Fields of the config in search and training, by their names on the command line."""
+    training_fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Fields of the config in the training alone."""
+
+
+#: The baseline that the paper lacks, a row of every table.
+RANDOM: Final = Variant("drawn at random", architecture="random")
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """One table of the paper."""
+
+    number: int
+    """As in the paper."""
+    title: str
+    """What it compares."""
+    bases: tuple[Config, ...]
+    """The experiments that all variants start from: one, or one for each scale of super-resolution."""
+    variants: tuple[Variant, ...]
+    """The networks, in the table's order."""
+    sigmas: tuple[float, ...] = ()
+    """Denoising: the noise levels, with a network trained for each."""
+    sets: tuple[str, ...] = ()
+    """Super-resolution: the sets of test pictures."""
+    search_cost: bool = False
+    """Whether the search's seconds and memory are columns."""
+    inference: bool = False
+    """Whether the inference's seconds are a column."""
+    figure: Figure = "none"
+    """The figure of the paper that goes with it."""
+
+
+def load_table(number: int) -> Table:
+    """The definition in configs/tables/table_NUMBER.py.
+
+    Raises:
+        ConfigError: there is no such table.
+    """
+    if number not in NUMBERS:
+        raise ConfigError(f"there is no table {number}; the paper has 1 to {NUMBERS[-1]}, see hinas table --list")
+    table: Table = run_config_file(config_folder() / "tables" / f"table_{number}.py", "table", Table)
+    return table
+
+
+def with_fields(config: Config, fields: Mapping[str, Any]) -> Config:
+    """The config with some fields replaced, by their names on the command line, as ``{"search.epochs": 2}``.
+
+    Raises:
+        ConfigError: a value is out of its range.
+    """
+    for name, value in fields.items():
+        part, _, field = name.rpartition(".")
+        if part:
+            config = dataclasses.replace(config, **{part: dataclasses.replace(getattr(config, part), **{field: value})})
+        else:
+            config = dataclasses.replace(config, **{field: value})
+    return config

@@ -1,0 +1,83 @@
+"""Making a table: the runs that it needs, measured by both protocols, beside what is printed."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from hinas_jax.compiling import Say
+from hinas_jax.config import ConfigError
+from hinas_jax.runs import environment
+from hinas_jax.tables.budget import Budget, changes
+from hinas_jax.tables.definition import RANDOM, Table
+from hinas_jax.tables.figures import draw_figures
+from hinas_jax.tables.measuring import own_rows, rows_without_network
+from hinas_jax.tables.networks import Trained, train_variant
+from hinas_jax.tables.pictures import Roots, test_sets, training_pictures
+from hinas_jax.tables.rows import Row, published_rows
+from hinas_jax.tables.store import Store
+from hinas_jax.tables.writing import write_csv, write_markdown
+
+
+def make_table(table: Table, workdir: Path, *, budget: Budget, seeds: int, roots: Roots, say: Say = print) -> list[Row]:
+    """Run what is missing, and write table_NUMBER.md, .csv, .json (the manifest) and figures into ``workdir``.
+
+    Args:
+        table: the definition.
+        workdir: the folder of all tables; their runs are in ``runs`` below and serve every table.
+        budget: the part of the paper's schedule.
+        seeds: how often everything is repeated, from the search on.
+        roots: the pictures.
+        say: where lines for people go.
+
+    Returns:
+        All rows: the paper's, the literature's, ours.
+
+    Raises:
+        ConfigError: options do not fit.
+        PictureError: pictures cannot be used, or are both trained and tested on.
+    """
+    if seeds < 1:
+        raise ConfigError(f"--seeds must be 1 or more, not {seeds}")
+    started = time.monotonic()
+    store = Store(workdir / "runs", say)
+    rows = published_rows(table)
+    nets: list[Trained] = []
+    shrunk: list[str] = []
+    data: dict[str, Any] = {}
+    for paper in table.bases:
+        full = roots.apply(paper, budget)
+        base = budget.apply(full)
+        sets = test_sets(base, table.sets, roots.named_tests(), budget.test_pictures)
+        scale = f"x{base.task.scale}: " if len(table.bases) > 1 else ""
+        shrunk += [scale + change for change in changes(full, base)]
+        data[f"{base.task.name} x{base.task.scale}"] = {
+            "root": base.data.root,
+            "training": training_pictures(base).digest(),
+            "test": {test.about: test.digest for test in sets},
+        }
+        rows += rows_without_network(table, base, sets, store)
+        for variant in (*table.variants, RANDOM):
+            trained = list(train_variant(table, variant, base, seeds, budget, store))
+            rows += own_rows(table, base, sets, trained, seeds, budget, store)
+            nets += trained
+    name = f"table_{table.number}"
+    figures = draw_figures(table, rows, nets, workdir)
+    write_markdown(table, rows, workdir / f"{name}.md", budget=budget, shrunk=shrunk, figures=figures)
+    write_csv(table, rows, workdir / f"{name}.csv")
+    manifest = {
+        **environment(),
+        "table": table.number,
+        "title": table.title,
+        "budget": budget.fraction,
+        "seeds": seeds,
+        "shrunk": shrunk,
+        "data": data,
+        "seconds": round(time.monotonic() - started, 1),
+        "seconds_of_all_runs": round(sum(run.seconds for run in store.used.values()), 1),
+        "runs": {folder: run.seconds for folder, run in store.used.items()},
+    }
+    (workdir / f"{name}.json").write_text(json.dumps(manifest, indent=2) + "\n")
+    return rows

@@ -1,0 +1,115 @@
+"""Own rows: networks, and what needs none, measured by both protocols."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Sequence
+from typing import Final
+
+import jax
+
+from hinas_jax.config import Config
+from hinas_jax.evaluation import Protocol
+from hinas_jax.tables.budget import Budget
+from hinas_jax.tables.definition import Table, with_fields
+from hinas_jax.tables.networks import Trained
+from hinas_jax.tables.pictures import TestSet, training_pictures
+from hinas_jax.tables.rows import Row, Score, Value
+from hinas_jax.tables.store import Run, Store
+
+PROTOCOLS: Final[tuple[Protocol, ...]] = ("standard", "released")
+
+
+def own_rows(
+    table: Table,
+    base: Config,
+    sets: tuple[TestSet, ...],
+    nets: Sequence[Trained],
+    seeds: int,
+    budget: Budget,
+    store: Store,
+) -> list[Row]:
+    """A variant's rows, one by each protocol: means over seeds and draws, with their spread."""
+    variant, config = nets[0].variant, nets[0].config
+    searches = {net.search.folder: net.search for net in nets if net.search}
+    draws = budget.draws(variant.draws)
+    seconds = _inference(nets, sets, store) if table.inference else None
+    rows = []
+    for protocol in PROTOCOLS:
+        samples: dict[str, list[tuple[float, float]]] = collections.defaultdict(list)
+        for net in nets:
+            for test in sets:
+                samples[_column(net.config, test)].append(store.score(net.run, test, protocol))
+        rows.append(
+            Row(
+                method=variant.name if draws == 1 else f"{variant.name} ({draws} draws a seed)",
+                origin="ours",
+                protocol=protocol,
+                scores={name: _score(values) for name, values in samples.items()},
+                parameters=Value.of([float(net.run.architecture.parameters()) for net in nets]),
+                scale=base.task.scale,
+                seconds=seconds,
+                device=_device() if table.inference else "",
+                search=_search_cost(list(searches.values())) if table.search_cost else "",
+                seeds=seeds,
+                steps=config.train.steps,
+                budget=budget.fraction,
+                data=about_pictures(base, sets),
+                note="" if searches else "no search: the baseline",
+            )
+        )
+    return rows
+
+
+def rows_without_network(table: Table, base: Config, sets: tuple[TestSet, ...], store: Store) -> list[Row]:
+    """f_skip alone: the noisy picture, or the bicubically enlarged one."""
+    name = "identity" if base.task.scale == 1 else "bicubic"
+    configs = [with_fields(base, {"task.sigmas": (sigma,)}) for sigma in table.sigmas] or [base]
+    return [
+        Row(
+            method="noisy picture" if base.task.scale == 1 else "bicubic",
+            origin="ours",
+            protocol=protocol,
+            scores={
+                _column(config, test): _score([store.baseline_score(name, config, test, protocol)])
+                for config in configs
+                for test in sets
+            },
+            scale=base.task.scale,
+            data="tested on " + ", ".join(test.about for test in sets),
+            note="no network",
+        )
+        for protocol in PROTOCOLS
+    ]
+
+
+def about_pictures(base: Config, sets: tuple[TestSet, ...]) -> str:
+    """What is trained and tested on, in words."""
+    count = len(training_pictures(base))
+    return f"{base.data.root.rstrip('/').rsplit('/', 1)[-1]} ({count}), tested on " + ", ".join(t.about for t in sets)
+
+
+def _column(config: Config, test: TestSet) -> str:
+    return f"sigma {config.task.sigmas[0]:g}" if config.task.scale == 1 else test.name
+
+
+def _score(samples: Sequence[tuple[float, float]]) -> Score:
+    return Score(Value.of([psnr for psnr, _ in samples]), Value.of([ssim for _, ssim in samples]))
+
+
+def _inference(nets: Sequence[Trained], sets: tuple[TestSet, ...], store: Store) -> Value:
+    """Seconds for the pictures of all sets, of each network; a noise level makes no difference, so of one each."""
+    one = {net.run.architecture: net for net in nets}.values()
+    return Value.of([sum(store.inference_seconds(net.run, test) for test in sets) for net in one])
+
+
+def _search_cost(searches: Sequence[Run]) -> str:
+    seconds = Value.of([run.seconds for run in searches])
+    mebibytes = max(run.manifest.get("temp_bytes", 0) for run in searches) / 2**20
+    memory = f", {mebibytes:.0f} MiB of features and gradients" if mebibytes else ""
+    return f"{seconds.text(0)} s{memory}, on {_device()}"
+
+
+def _device() -> str:
+    device = jax.devices()[0].device_kind
+    return "CPU" if device == "cpu" else device

@@ -1,0 +1,59 @@
+"""The networks of a table: each variant's architecture, searched or drawn, changed or not, and trained."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+
+from hinas_jax.architecture import Architecture
+from hinas_jax.config import Config
+from hinas_jax.random_search import draw
+from hinas_jax.space.perturbation import replace_connections, replace_operations, widths_of_one_level, widths_rising
+from hinas_jax.tables.budget import Budget
+from hinas_jax.tables.definition import Table, Variant, with_fields
+from hinas_jax.tables.store import Run, Store
+
+_RANDOM_CHANGES: Final = {"R1": replace_operations, "R2": replace_connections}
+_WIDTHS: Final = {"one level": widths_of_one_level, "rising": widths_rising}
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """One network of a variant, trained for one noise level, or for a scale of super-resolution."""
+
+    variant: Variant
+    config: Config
+    """Of its training."""
+    found: Architecture
+    """What was searched or drawn, before any change."""
+    changed: Architecture
+    """What was trained, before it was widened for that."""
+    run: Run
+    search: Run | None
+
+
+def train_variant(
+    table: Table, variant: Variant, base: Config, seeds: int, budget: Budget, store: Store
+) -> Iterator[Trained]:
+    """Search (or draw) and train what is missing: for every seed, draw of a change, and noise level one network."""
+    for seed in range(base.seed, base.seed + seeds):
+        config = with_fields(base, {"seed": seed, **variant.fields})
+        search = store.search(config) if variant.architecture == "searched" else None
+        found = search.architecture if search else draw(config)
+        for changed in _changed(variant, found, seed, budget):
+            for fields in [{"task.sigmas": (sigma,)} for sigma in table.sigmas] or [{}]:
+                training = with_fields(config, {**fields, **variant.training_fields})
+                yield Trained(variant, training, found, changed, store.train(training, changed), search)
+
+
+def _changed(variant: Variant, found: Architecture, seed: int, budget: Budget) -> Iterator[Architecture]:
+    if variant.change in _RANDOM_CHANGES:
+        for number in range(budget.draws(variant.draws)):
+            yield _RANDOM_CHANGES[variant.change](np.random.default_rng([seed, number]), found)
+    elif variant.change in _WIDTHS:
+        yield _WIDTHS[variant.change](found)
+    else:
+        yield found

@@ -1,0 +1,163 @@
+"""The pictures of a table: where they come from, and that no test picture is trained on."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from hinas_jax.config import Config, ConfigError
+from hinas_jax.data.pictures import PictureError
+from hinas_jax.data.sources import BUNDLED, TFDS, PictureSet, Role, load_pictures
+from hinas_jax.tables.budget import TOY, Budget
+
+
+@dataclasses.dataclass(frozen=True)
+class Roots:
+    """Which pictures; of each task the first that is named."""
+
+    root: str = ""
+    """Pictures of all tasks, as in a config's data.root. Default: the few that come along, for budgets below 0.02."""
+    denoise: str = ""
+    """Pictures of the tables on denoising, in the place of root."""
+    super_resolve: str = ""
+    """Pictures of the tables on super-resolution, in the place of root."""
+    exclude: tuple[str, ...] = ()
+    """Names (file names without suffix) to leave out of the pictures of super-resolution: those that a test set shows
+    too, like 302003 of BSDS500 where Set5 is tested on."""
+    tests: tuple[str, ...] = ()
+    """Test sets of super-resolution as NAME=DIR, DIR a folder of clean pictures: Set5=DIR Set14=DIR B100=DIR
+    Urban100=DIR. Those that are not given stay empty columns. Denoising tests on the root's own test pictures."""
+
+    def apply(self, config: Config, budget: Budget) -> Config:
+        """The config with its task's pictures.
+
+        Raises:
+            ConfigError: none are named, and the budget is too large for the few that come along.
+        """
+        root = getattr(self, config.task.name, "") or self.root
+        if not root and not budget.toy:
+            raise ConfigError(
+                f"a budget of {TOY:g} or more needs the paper's pictures: give --data.root DIR"
+                " (BSDS500 for denoising, DIV2K for super-resolution)"
+            )
+        exclude = self.exclude if config.task.name == "super_resolve" else ()
+        return dataclasses.replace(config, data=dataclasses.replace(config.data, root=root or BUNDLED, exclude=exclude))
+
+    def named_tests(self) -> dict[str, Path]:
+        """Folder of each test set.
+
+        Raises:
+            ConfigError: one is not NAME=DIR, or its folder is missing.
+        """
+        named = {}
+        for word in self.tests:
+            name, equals, folder = word.partition("=")
+            if not name or not equals or not Path(folder).is_dir():
+                raise ConfigError(f"--data.tests takes NAME=DIR with a folder of pictures, not {word!r}")
+            named[name] = Path(folder)
+        return named
+
+
+@dataclasses.dataclass(frozen=True)
+class TestSet:
+    """Pictures to measure on: those that a root sets aside, or all of a folder; the first so many of them."""
+
+    __test__ = False  # not one of pytest's
+
+    name: str
+    root: str | None
+    folder: Path | None
+    pictures: int
+    """How many are measured."""
+    of: int
+    """How many there are."""
+    digest: str
+
+    @property
+    def about(self) -> str:
+        """The name and how many pictures."""
+        return f"{self.name} ({'all' if self.pictures == self.of else f'first {self.pictures} of'} {self.of})"
+
+
+def training_pictures(config: Config) -> PictureSet:
+    """The pictures that search and training take."""
+    return _load(config.data.root, "train", config.task.channels, config.data.exclude)
+
+
+def check_apart(training: PictureSet, test: PictureSet, name: str) -> None:
+    """Refuse a test picture that is trained on, pixel for pixel.
+
+    Raises:
+        PictureError: there is one.
+    """
+    known = {_digest_of(training, i): training.names[i] for i in range(len(training))}
+    for i in range(len(test)):
+        if twin := known.get(_digest_of(test, i)):
+            raise PictureError(
+                f"the test picture {test.names[i]} of {name} is among the training pictures, as {twin}:"
+                " a result on it would be worth nothing; leave it out with --data.exclude"
+            )
+
+
+def test_sets(
+    config: Config, wanted: tuple[str, ...], named: Mapping[str, Path], limit: int | None
+) -> tuple[TestSet, ...]:
+    """The sets to measure on, each checked to be apart from the training pictures.
+
+    Args:
+        config: says the root, the channels, and what is trained on.
+        wanted: the sets of the paper's table; () takes the root's own test pictures.
+        named: folder of each set that is there; where none is, the root's own test pictures stand in.
+        limit: pictures of each set at most.
+
+    Raises:
+        ConfigError: there are no test pictures.
+        PictureError: pictures cannot be read, or are trained on.
+    """
+    channels = config.task.channels
+    places: list[tuple[str, str | None, Path | None]] = [
+        (name, None, named[name]) for name in wanted if name in named
+    ] or [(_own_name(config.data.root), config.data.root, None)]
+    training = training_pictures(config)
+    sets = []
+    for name, root, folder in places:
+        role: Role = "all" if folder else "test"
+        pictures = _load(str(folder or root), role, channels, ())
+        check_apart(training, pictures, name)
+        count = min(len(pictures), limit or len(pictures))
+        digest = pictures.subset(range(count)).digest()
+        sets.append(TestSet(name, root, folder, count, len(pictures), digest))
+    return tuple(sets)
+
+
+def pictures_of(test: TestSet, channels: int) -> PictureSet:
+    """The pictures themselves."""
+    pictures = _load(str(test.folder or test.root), "all" if test.folder else "test", channels, ())
+    return pictures.subset(range(test.pictures))
+
+
+def _own_name(root: str) -> str:
+    return f"{root} test" if root == BUNDLED or root.startswith(TFDS) else f"{Path(root).name} test"
+
+
+@functools.lru_cache(maxsize=4)
+def _load(root: str, role: Role, channels: int, exclude: tuple[str, ...]) -> PictureSet:
+    unused = _ignore if role == "train" else None  # the runs tell what they leave out; no test picture may be left out
+    pictures = load_pictures(root, role, channels, exclude, unused)
+    if pictures is None:
+        raise ConfigError(
+            f"{root} has no pictures set aside for testing (a folder `test`); for super-resolution name test sets"
+            " with --data.tests"
+        )
+    return pictures
+
+
+def _ignore(line: str) -> None:
+    del line
+
+
+def _digest_of(pictures: PictureSet, i: int) -> str:
+    return hashlib.sha256(pictures.pixels[i].tobytes()).hexdigest()
