@@ -153,11 +153,12 @@ def _counted(count: int, thing: str) -> str:
 
 def _draw_legend(pen: _Pen, y: float, *, changed: bool) -> None:
     x = _MARGIN
+    gap = 0.1 if changed else 0.4  # so that five fit the narrowest page
     entries = [(_COLOURS[kind][0], 1.6, words) for kind, words in _KINDS.items()]
     for colour, weight, words in [*entries, (_MARK, _MARK_WEIGHT, "changed")] if changed else entries:
         pen.line((x, y), (x + 0.36, y), colour=colour, weight=weight, arrow=True)
         pen.text(x + 0.46, y, words, size=9, colour=_GREY, align="left")
-        x += 0.46 + 0.068 * len(words) + 0.4
+        x += 0.46 + 0.068 * len(words) + gap
 
 
 # ---- The network -------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from hinas_jax.tables.budget import Budget
 from hinas_jax.tables.correlation import correlate, make_correlation
 from hinas_jax.tables.definition import Table, Variant, load_table, with_fields
 from hinas_jax.tables.making import make_table
-from hinas_jax.tables.pictures import Roots, test_sets
+from hinas_jax.tables.pictures import Roots, load_test_sets, training_pictures
 from hinas_jax.tables.store import Store
 
 
@@ -96,7 +96,6 @@ def test_test_pictures_choose_nothing(tiny_config, root, tmp_path):
         row = next(row for row in rows if row.method == "HiNAS" and row.protocol == "standard" and row.seeds)
         assert row.scores["sigma 50"].psnr.spread is not None  # over two seeds
         scores.append(row.scores["sigma 50"].psnr.mean)
-        (root / "test" / "test0.png").touch()
     assert len(kept[0]) == 2 * 1 + 2 * 2 * 2  # two searches; searched and drawn networks of two seeds
     assert kept[0] == kept[1]
     assert scores[0] != scores[1]
@@ -106,9 +105,8 @@ def test_a_test_picture_that_is_trained_on_is_refused(tiny_config, root):
     config = with_fields(tiny_config, {"data.root": str(root)})
     first = sorted((root / "train").glob("*.png"))[0]
     shutil.copy(first, root / "test" / "twin.png")
-    test_sets.__globals__["_load"].cache_clear()
-    with pytest.raises(PictureError, match=r"the test picture twin .* is among the training pictures, as train/0"):
-        test_sets(config, (), {}, None)
+    with pytest.raises(PictureError, match=r"the test picture test/twin .* is among the training pictures, as train/0"):
+        load_test_sets(training_pictures(config), config, (), {}, None)
 
 
 def test_the_name_of_a_run_holds_all_that_it_depends_on(tiny_config, tmp_path):

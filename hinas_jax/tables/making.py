@@ -15,7 +15,7 @@ from hinas_jax.tables.definition import RANDOM, Table
 from hinas_jax.tables.figures import draw_figures
 from hinas_jax.tables.measuring import own_rows, rows_without_network
 from hinas_jax.tables.networks import Trained, train_variant
-from hinas_jax.tables.pictures import Roots, test_sets, training_pictures
+from hinas_jax.tables.pictures import Roots, load_test_sets, training_pictures
 from hinas_jax.tables.rows import Row, published_rows
 from hinas_jax.tables.store import Store
 from hinas_jax.tables.writing import write_csv, write_markdown
@@ -50,18 +50,21 @@ def make_table(table: Table, workdir: Path, *, budget: Budget, seeds: int, roots
     for paper in table.bases:
         full = roots.apply(paper, budget)
         base = budget.apply(full)
-        sets = test_sets(base, table.sets, roots.named_tests(), budget.test_pictures)
+        training = training_pictures(base)
+        sets = load_test_sets(training, base, table.sets, roots.named_tests(), budget.test_pictures)
         scale = f"x{base.task.scale}: " if len(table.bases) > 1 else ""
         shrunk += [scale + change for change in changes(full, base)]
+        name = base.data.root.rstrip("/").rpartition("/")[-1]
+        words = f"trained on {name} ({len(training)}), tested on " + ", ".join(test.about for test in sets)
         data[f"{base.task.name} x{base.task.scale}"] = {
             "root": base.data.root,
-            "training": training_pictures(base).digest(),
+            "training": training.digest(),
             "test": {test.about: test.digest for test in sets},
         }
         rows += rows_without_network(table, base, sets, store)
         for variant in (*table.variants, RANDOM):
             trained = list(train_variant(table, variant, base, seeds, budget, store))
-            rows += own_rows(table, base, sets, trained, seeds, budget, store)
+            rows += own_rows(table, base, sets, trained, store, seeds=seeds, budget=budget, data=words)
             nets += trained
     name = f"table_{table.number}"
     figures = draw_figures(table, rows, nets, workdir)

@@ -13,7 +13,7 @@ from hinas_jax.evaluation import Protocol
 from hinas_jax.tables.budget import Budget
 from hinas_jax.tables.definition import Table, with_fields
 from hinas_jax.tables.networks import Trained
-from hinas_jax.tables.pictures import TestSet, training_pictures
+from hinas_jax.tables.pictures import TestSet
 from hinas_jax.tables.rows import Row, Score, Value
 from hinas_jax.tables.store import Run, Store
 
@@ -25,14 +25,27 @@ def own_rows(
     base: Config,
     sets: tuple[TestSet, ...],
     nets: Sequence[Trained],
+    store: Store,
+    *,
     seeds: int,
     budget: Budget,
-    store: Store,
+    data: str,
 ) -> list[Row]:
-    """A variant's rows, one by each protocol: means over seeds and draws, with their spread."""
+    """A variant's rows, one by each protocol: means over seeds and draws, with their spread.
+
+    Args:
+        table: the definition.
+        base: the experiment of these networks at this budget, before what the variant changes.
+        sets: what is measured on.
+        nets: the variant's networks.
+        store: measures, or remembers.
+        seeds: how often all was repeated.
+        budget: the part of the paper's schedule.
+        data: what was trained and tested on, in words.
+    """
     variant, config = nets[0].variant, nets[0].config
     searches = {net.search.folder: net.search for net in nets if net.search}
-    draws = budget.draws(variant.draws)
+    draws = round(len(nets) / seeds / max(1, len(table.sigmas)))
     seconds = _inference(nets, sets, store) if table.inference else None
     rows = []
     for protocol in PROTOCOLS:
@@ -54,7 +67,7 @@ def own_rows(
                 seeds=seeds,
                 steps=config.train.steps,
                 budget=budget.fraction,
-                data=about_pictures(base, sets),
+                data=data,
                 note="" if searches else "no search: the baseline",
             )
         )
@@ -81,12 +94,6 @@ def rows_without_network(table: Table, base: Config, sets: tuple[TestSet, ...], 
         )
         for protocol in PROTOCOLS
     ]
-
-
-def about_pictures(base: Config, sets: tuple[TestSet, ...]) -> str:
-    """What is trained and tested on, in words."""
-    count = len(training_pictures(base))
-    return f"{base.data.root.rstrip('/').rsplit('/', 1)[-1]} ({count}), tested on " + ", ".join(t.about for t in sets)
 
 
 def _column(config: Config, test: TestSet) -> str:

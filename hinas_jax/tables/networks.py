@@ -17,6 +17,7 @@ from hinas_jax.tables.definition import Table, Variant, with_fields
 from hinas_jax.tables.store import Run, Store
 
 _RANDOM_CHANGES: Final = {"R1": replace_operations, "R2": replace_connections}
+_TRIES: Final = 50  #: for different draws of one change
 _WIDTHS: Final = {"one level": widths_of_one_level, "rising": widths_rising}
 
 
@@ -51,8 +52,9 @@ def train_variant(
 
 def _changed(variant: Variant, found: Architecture, seed: int, budget: Budget) -> Iterator[Architecture]:
     if variant.change in _RANDOM_CHANGES:
-        for number in range(budget.draws(variant.draws)):
-            yield _RANDOM_CHANGES[variant.change](np.random.default_rng([seed, number]), found)
+        change, rng = _RANDOM_CHANGES[variant.change], np.random.default_rng(seed)
+        drawn = dict.fromkeys(change(rng, found) for _ in range(_TRIES))  # in a small space the same ones come again
+        yield from list(drawn)[: budget.draws(variant.draws)]
     elif variant.change in _WIDTHS:
         yield _WIDTHS[variant.change](found)
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -102,13 +101,14 @@ def check_apart(training: PictureSet, test: PictureSet, name: str) -> None:
             )
 
 
-def test_sets(
-    config: Config, wanted: tuple[str, ...], named: Mapping[str, Path], limit: int | None
+def load_test_sets(
+    training: PictureSet, config: Config, wanted: tuple[str, ...], named: Mapping[str, Path], limit: int | None
 ) -> tuple[TestSet, ...]:
     """The sets to measure on, each checked to be apart from the training pictures.
 
     Args:
-        config: says the root, the channels, and what is trained on.
+        training: what is trained on.
+        config: says the root and the channels.
         wanted: the sets of the paper's table; () takes the root's own test pictures.
         named: folder of each set that is there; where none is, the root's own test pictures stand in.
         limit: pictures of each set at most.
@@ -121,7 +121,6 @@ def test_sets(
     places: list[tuple[str, str | None, Path | None]] = [
         (name, None, named[name]) for name in wanted if name in named
     ] or [(_own_name(config.data.root), config.data.root, None)]
-    training = training_pictures(config)
     sets = []
     for name, root, folder in places:
         role: Role = "all" if folder else "test"
@@ -143,7 +142,6 @@ def _own_name(root: str) -> str:
     return f"{root} test" if root == BUNDLED or root.startswith(TFDS) else f"{Path(root).name} test"
 
 
-@functools.lru_cache(maxsize=4)
 def _load(root: str, role: Role, channels: int, exclude: tuple[str, ...]) -> PictureSet:
     unused = _ignore if role == "train" else None  # the runs tell what they leave out; no test picture may be left out
     pictures = load_pictures(root, role, channels, exclude, unused)

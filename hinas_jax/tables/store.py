@@ -58,19 +58,18 @@ class Store:
         self.folder, self._say = folder, say
         #: All runs that were asked for since, reused ones too, in order.
         self.used: dict[str, Run] = {}
-        #: Seconds of those that had to be run.
-        self.new_seconds = 0.0
+        self._digests: dict[tuple[str, int, tuple[str, ...]], str] = {}
 
     def search(self, config: Config) -> Run:
         """A search, or the finished one of the same config and pictures."""
         config = dataclasses.replace(config, train=TrainConfig())  # no part of a search
-        folder = self._folder("searches", config, _digest(config.to_json(), training_pictures(config).digest()))
+        folder = self._folder("searches", config, _digest(config.to_json(), self._training_digest(config)))
         return self._run(folder, lambda: search(config, folder, say=self._say))
 
     def train(self, config: Config, architecture: Architecture) -> Run:
         """A training, or the finished one of the same config, architecture and pictures."""
         config = dataclasses.replace(config, search=SearchConfig(), space=SearchSpace())  # no part of a training
-        parts = (config.to_json(), architecture.to_json(), training_pictures(config).digest())
+        parts = (config.to_json(), architecture.to_json(), self._training_digest(config))
         folder = self._folder("trainings", config, _digest(*parts))
         return self._run(folder, lambda: train(config, architecture, folder, say=self._say))
 
@@ -124,6 +123,12 @@ class Store:
         name = f"inference-{_digest(test.digest, jax.devices()[0].device_kind)}"
         return self._measured(run.folder / "measured" / f"{name}.json", measure)[0]
 
+    def _training_digest(self, config: Config) -> str:
+        key = (config.data.root, config.task.channels, config.data.exclude)
+        if key not in self._digests:  # pictures do not change while a table is made
+            self._digests[key] = training_pictures(config).digest()
+        return self._digests[key]
+
     def _folder(self, kind: str, config: Config, digest: str) -> Path:
         task = config.task.name if config.task.scale == 1 else f"{config.task.name}_x{config.task.scale}"
         return self.folder / kind / f"{task}-{digest}"
@@ -134,9 +139,7 @@ class Store:
         finished = _manifest(folder).get("seconds") is not None
         self._say(f"{name}: {'done before' if finished else 'runs now'}")
         if not finished:
-            started = time.monotonic()
             run()
-            self.new_seconds += time.monotonic() - started
         manifest = _manifest(folder)
         self.used[name] = Run(folder, float(manifest["seconds"]), manifest)
         return self.used[name]
