@@ -195,3 +195,22 @@ def test_other_suffixes_are_refused(name, denoise, tmp_path):
 def test_suffix_may_be_upper_case(tmp_path):
     save_figure(Figure(), tmp_path / "a.PNG")
     assert (tmp_path / "a.PNG").read_bytes().startswith(b"\x89PNG")
+
+
+def test_marked_edges_are_red_and_the_legend_says_why(denoise, tmp_path):
+    red = "#d0021b"
+    edges = denoise.cells[1].nodes[2]
+
+    def strokes(count):
+        path = tmp_path / "marked.svg"
+        draw_architecture(denoise, path, marked={(1, 2, edge.source) for edge in edges[:count]})
+        return path.read_text().count(f"stroke: {red}")
+
+    assert strokes(0) == 0
+    one, two = strokes(1), strokes(2)
+    assert one >= 4  # the operation's box, the line into it, the arrow out of it, the legend
+    assert two >= one + 3
+    found = texts(denoise, tmp_path, marked={(1, 2, edges[0].source)})
+    (legend,) = [x for word, x, _ in found if word == "changed"]
+    page = re.search(r'width="([\d.]+)pt"', (tmp_path / "drawing.svg").read_text())
+    assert legend + 50 < float(page.group(1))  # points that the word takes

@@ -25,7 +25,7 @@ from hinas_jax.architecture import Architecture
 from hinas_jax.compiling import Say
 from hinas_jax.config import Config, ConfigError, load_config
 from hinas_jax.data.patches import sample_crops, to_device
-from hinas_jax.data.sources import split
+from hinas_jax.data.sources import large_enough, split
 from hinas_jax.drawing import STYLE, save_figure
 from hinas_jax.modelfile import Model
 from hinas_jax.objective import f_net
@@ -106,12 +106,13 @@ def one_hot_scores(
         architectures: of its space.
         say: where lines for people go.
     """
-    pictures = training_pictures(config)
-    w, _, v = split(pictures, config.seed, config.data.validation_fraction)
     task, settings = config.task.build(), config.search
+    side = crop_side(task, settings.patch)
+    pictures = large_enough(training_pictures(config), side, "the search", say)
+    w, _, v = split(pictures, config.seed, config.data.validation_fraction)  # those of the search
     net = SuperNet(config.space, task.channels, task.scale, config.compute.precision, config.compute.remat)
     validation = Validation(v, task, seed=config.seed, tile=settings.patch, batch=settings.batch_size)
-    source, side = to_device(w), crop_side(task, settings.patch)
+    source = to_device(w)
 
     @jax.jit
     def estimate(variables: dict[str, Any], key: jax.Array) -> Any:
@@ -121,14 +122,12 @@ def one_hot_scores(
         _, moved = net.apply(variables, degraded, train=True, mutable=["batch_stats"])
         return moved["batch_stats"]
 
-    restore, scores = None, []
+    restore = jax.jit(lambda variables, tiles: f_net(net, task, variables, tiles))
+    scores = []
     for architecture in architectures:
         variables = supernet | {"arch": one_hot(architecture, config.space)}
         for key in jax.random.split(jax.random.key(config.seed), STATISTICS_BATCHES):
             variables = variables | {"batch_stats": estimate(variables, key)}
-        restore = restore or validation.compile(
-            lambda variables, tiles: f_net(net, task, variables, tiles), variables, say
-        )
         scores.append(validation.score(restore, variables))
     return scores
 
