@@ -16,6 +16,7 @@ from hinas_jax.modelfile import Model
 from hinas_jax.runs import environment
 from hinas_jax.space.sampling import random_architecture
 from hinas_jax.training import train
+from hinas_jax.writing import write_whole
 
 
 def draw(config: Config, number: int = 0) -> Architecture:
@@ -70,5 +71,5 @@ def random_search(
         "psnr_spread": statistics.stdev(psnrs) if count > 1 else None,
         "best_on_v": f"{best:03d}",
     }
-    (workdir / "random.json").write_text(json.dumps(document, indent=2) + "\n")
+    write_whole(workdir / "random.json", json.dumps(document, indent=2) + "\n")
     return models

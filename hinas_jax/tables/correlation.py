@@ -41,6 +41,7 @@ from hinas_jax.tables.store import Store
 from hinas_jax.tasks import crop_side, degrade_crops
 from hinas_jax.training import best_supernet
 from hinas_jax.validation import Score, Validation
+from hinas_jax.writing import write_whole
 
 STATISTICS_BATCHES: Final = 32  #: for running statistics of a momentum of 0.9 or less to forget the mixture's
 LEAST: Final = 4  #: architectures for a coefficient
@@ -186,9 +187,9 @@ def make_correlation(
         "seconds": round(time.monotonic() - started, 1),
         "runs": {folder: run.seconds for folder, run in store.used.items()},
     }
-    (workdir / "correlation.json").write_text(json.dumps(manifest, indent=2) + "\n")
+    write_whole(workdir / "correlation.json", json.dumps(manifest, indent=2) + "\n")
     path = workdir / "correlation.md"
-    path.write_text(_markdown(points, results, budget, shrunk, changes(full, shrunk)))
+    write_whole(path, _markdown(points, results, budget, shrunk, changes(full, shrunk)))
     return path
 
 

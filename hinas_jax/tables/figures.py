@@ -11,7 +11,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 
 from hinas_jax.drawing import STYLE, draw_architecture, save_figure
 from hinas_jax.space.perturbation import changed_edges
@@ -132,6 +132,11 @@ def _words(column: str) -> str:
     return column.replace("sigma", "noise of sigma")
 
 
+def _within_a_decade(points: Sequence[tuple[Row, float, float, float]]) -> bool:
+    times = [x for _, x, _, _ in points]
+    return not times or max(times) < 8 * min(times)
+
+
 def _scatter(axes: Axes, rows: Sequence[Row], column: str, most: float) -> Any:
     plain_axes(axes)
     axes.set_xscale("log")
@@ -148,11 +153,16 @@ def _scatter(axes: Axes, rows: Sequence[Row], column: str, most: float) -> Any:
         c=[p for *_, p in points],
         cmap="viridis_r", vmin=4, vmax=max(8, most), edgecolors=INK, linewidths=0.6, zorder=3,
     )  # fmt: skip
+    slowest = max((x for _, x, _, _ in points), default=0)
     for row, x, y, _ in points:
+        close = any(1 < other / x < 1.4 for _, other, _, _ in points)  # a point where the words would stand
+        left = len(points) > 1 and (x == slowest or close)  # the words stay inside the axes
         axes.annotate(
-            row.method, (x, y), xytext=(7, 5), textcoords="offset points", size=8,
-            color=ORANGE if row.method.startswith("HiNAS") else INK,
+            row.method, (x, y), xytext=(-8 if left else 7, 5), textcoords="offset points", size=8,
+            ha="right" if left else "left", color=ORANGE if row.method.startswith("HiNAS") else INK,
         )  # fmt: skip
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(StrMethodFormatter("{x:g}") if _within_a_decade(points) else NullFormatter())
+    axes.tick_params(which="minor", color=LINE, labelcolor=GREY, labelsize=8)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=6))
     return painted

@@ -19,6 +19,7 @@ from hinas_jax.tables.pictures import Roots, load_test_sets, training_pictures
 from hinas_jax.tables.rows import Row, published_rows
 from hinas_jax.tables.store import Store
 from hinas_jax.tables.writing import write_csv, write_markdown
+from hinas_jax.writing import write_whole
 
 
 def make_table(table: Table, workdir: Path, *, budget: Budget, seeds: int, roots: Roots, say: Say = print) -> list[Row]:
@@ -82,5 +83,5 @@ def make_table(table: Table, workdir: Path, *, budget: Budget, seeds: int, roots
         "seconds_of_all_runs": round(sum(run.seconds for run in store.used.values()), 1),
         "runs": {folder: run.seconds for folder, run in store.used.items()},
     }
-    (workdir / f"{name}.json").write_text(json.dumps(manifest, indent=2) + "\n")
+    write_whole(workdir / f"{name}.json", json.dumps(manifest, indent=2) + "\n")
     return rows

@@ -28,6 +28,7 @@ from hinas_jax.space.search_space import SearchSpace
 from hinas_jax.tables.pictures import TestSet, pictures_of, training_pictures
 from hinas_jax.tasks import task_of
 from hinas_jax.training import train
+from hinas_jax.writing import write_whole
 
 DIGITS = 12  #: of a digest in a folder's name
 
@@ -149,9 +150,7 @@ class Store:
             return [float(value) for value in json.loads(file.read_text())]
         values = measure()
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(".partial")
-        partial.write_text(json.dumps(values) + "\n")
-        partial.replace(file)
+        write_whole(file, json.dumps(values) + "\n")
         return values
 
 

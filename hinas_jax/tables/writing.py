@@ -10,6 +10,7 @@ from typing import Final
 from hinas_jax.tables.budget import Budget
 from hinas_jax.tables.definition import Table
 from hinas_jax.tables.rows import Row, Score, Value
+from hinas_jax.writing import write_whole
 
 _WHOSE: Final = {"paper": "paper", "literature": "literature", "ours": "**ours**"}
 _TOY: Final = (
@@ -69,7 +70,7 @@ def write_markdown(
         if budget.test_pictures:
             lines.append(f"- {budget.test_pictures} pictures of each test set at most, the first by name")
     lines += [line for figure in figures for line in ("", f"![{figure.stem}]({figure.name})")]
-    path.write_text("\n".join(lines) + "\n")
+    write_whole(path, "\n".join(lines) + "\n")
 
 
 def write_csv(table: Table, rows: Sequence[Row], path: Path) -> None:
