@@ -68,12 +68,13 @@ class Restorer:
         return clipped
 
     def picture(self, picture: Picture) -> Picture:
-        """Restore a picture with what belongs to it: alpha (enlarged with it), bit depth, profile."""
+        """Restore a picture with what belongs to it: alpha (enlarged with it), depth, profile, notes, printed size."""
         alpha = picture.alpha
         if alpha is not None and self.scale > 1:
             enlarged = self._tiled(self._enlarge, alpha[..., None])
             alpha = np.clip(enlarged[..., 0], 0, 1)
-        return dataclasses.replace(picture, pixels=self(picture.pixels), alpha=alpha)
+        dpi = picture.dpi and (picture.dpi[0] * self.scale, picture.dpi[1] * self.scale)  # as large on paper
+        return dataclasses.replace(picture, pixels=self(picture.pixels), alpha=alpha, dpi=dpi)
 
     def _tiled(self, run: Run, pixels: Float[np.ndarray, "height width channel"]) -> Float[np.ndarray, "..."]:
         """Tile by tile: only one of them is on the device at a time."""

@@ -161,10 +161,12 @@ def test_the_whole_picture_is_never_on_the_device(denoiser, monkeypatch):
     assert max(sizes) <= restorer._tile**2
 
 
-def test_alpha_is_enlarged_by_tiles_as_whole():
+def test_alpha_is_enlarged_by_tiles_as_whole_and_the_printed_size_stays():
     model = model_of(3, 2)
-    picture = Picture(noise(75, 61, 3), noise(75, 61))
-    whole, tiled = (Restorer(model, tile).picture(picture).alpha for tile in (100, 30))
+    picture = Picture(noise(75, 61, 3), noise(75, 61), dpi=(300, 200))
+    results = [Restorer(model, tile).picture(picture) for tile in (100, 30)]
+    whole, tiled = (result.alpha for result in results)
+    assert results[0].dpi == (600, 400)  # as large on paper as before
     assert whole.shape == (150, 122)
     np.testing.assert_allclose(tiled, whole, atol=1e-6)
 

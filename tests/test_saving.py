@@ -243,3 +243,15 @@ def test_a_link_is_replaced_and_not_followed(tmp_path):
     save(Picture(COLOUR), tmp_path / "picture.png")
     assert (tmp_path / "elsewhere.png").read_bytes() == b"mine"
     assert not (tmp_path / "picture.png").is_symlink()
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.bmp", "deep.png"])
+def test_the_resolution_for_printing_is_kept(name, tmp_path):
+    picture = Picture(COLOUR, bits=16 if "deep" in name else 8, dpi=(300, 150))
+    again = load(save(picture, tmp_path / name))
+    np.testing.assert_allclose(again.dpi, (300, 150), rtol=1e-4)
+
+
+@pytest.mark.parametrize("dpi", [(0, 0), (1, 1), (20_000, 300)])
+def test_a_resolution_that_cannot_be_is_none(dpi, tmp_path):
+    assert load(written(tmp_path, Image.fromarray(levels()), "a.tif", dpi=dpi)).dpi is None

@@ -69,6 +69,7 @@ def write_png(
     levels: UInt16[np.ndarray, "height width channel"],
     icc_profile: bytes | None,
     exif: bytes | None,
+    dpi: tuple[float, float] | None,
 ) -> None:
     """Write a PNG of 16 bits: grey with alpha (2 channels), RGB (3), or RGB with alpha (4)."""
     height, width, channels = levels.shape
@@ -78,6 +79,9 @@ def write_png(
         _write_chunk(file, b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc_profile))
     if exif is not None:
         _write_chunk(file, b"eXIf", exif.removeprefix(b"Exif\0\0"))
+    if dpi is not None:
+        per_metre = (round(value / 0.0254) for value in dpi)
+        _write_chunk(file, b"pHYs", struct.pack(">IIB", *per_metre, 1))
     packer = zlib.compressobj()
     above = np.zeros((1, width * channels * 2), np.uint8)
     for start in range(0, height, _ROWS_AT_ONCE):

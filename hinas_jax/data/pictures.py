@@ -34,6 +34,7 @@ READ_FORMATS: Final = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 MOST_PIXELS: Final = 2**29 // 3  #: pixels of a picture, 178,956,970: the limit that Pillow sets by default
 LARGEST_FILE: Final = 2**31  #: bytes of a file
+LARGEST_DPI: Final = 10_000
 MOST_PARTS: Final = 2**17  #: strips or tiles of a TIFF file
 
 _GREY_MODES: Final = ("1", "L", "LA", "La")
@@ -59,7 +60,7 @@ class Picture:
     ``pixels`` lie in [0, 1] and have 1 channel for grey, 3 for RGB. ``alpha`` is the opacity in [0, 1], None
     where the file has none. ``bits`` is the depth of a channel in the file: 8 or 16.
     ``exif`` holds the camera's notes, less the orientation, which is applied already. ``first_of_several`` says that
-    the file holds more pages or frames, which were not read.
+    the file holds more pages or frames, which were not read. ``dpi`` is the resolution for printing, in pixels an inch.
 
     Raises:
         ValueError: the shapes do not fit together, or the depth is another.
@@ -71,6 +72,7 @@ class Picture:
     icc_profile: bytes | None = None
     exif: bytes | None = None
     first_of_several: bool = False
+    dpi: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 3 or self.pixels.shape[2] not in (1, 3):
@@ -120,7 +122,8 @@ def load(path: Path) -> Picture:
                 _load_upright(image)
                 pixels, alpha, bits = _values(image, path)
             profile = None if image.mode == "CMYK" else image.info.get("icc_profile")
-            return Picture(pixels, alpha, bits, profile or None, image.info.get("exif") or None, several)
+            notes, dpi = image.info.get("exif") or None, _dpi(image)
+            return Picture(pixels, alpha, bits, profile or None, notes, several, dpi)
 
 
 def to_levels(values: Float[np.ndarray, "..."], bits: Literal[8, 16]) -> UInt[np.ndarray, "..."]:
@@ -237,6 +240,15 @@ def _deep_colour_values(image: ImageFile.ImageFile, again: ImageFile.ImageFile) 
     if levels.shape[2] == 3:
         return _unit(levels, 65535), _opacity(levels, image.info.get("transparency")), 16
     return _unit(levels[..., :-1], 65535), _unit(levels[..., -1], 65535), 16
+
+
+def _dpi(image: Image.Image) -> tuple[float, float] | None:
+    """The resolution, where the file has one that can be: many say 1 or 0 for none."""
+    try:
+        across, down = (float(value) for value in image.info["dpi"])
+    except (KeyError, TypeError, ValueError, ArithmeticError):
+        return None
+    return (across, down) if 1 < across <= LARGEST_DPI and 1 < down <= LARGEST_DPI else None
 
 
 def _unit(levels: UInt[np.ndarray, "..."], top: int = 255) -> Float[np.ndarray, "..."]:

@@ -66,7 +66,7 @@ def save(picture: Picture, path: Path) -> Path:
     try:
         with _replacing(path) as file:
             if picture.bits == 16 and levels.ndim == 3:
-                write_png(file, levels, picture.icc_profile, picture.exif)
+                write_png(file, levels, picture.icc_profile, picture.exif, picture.dpi)
             else:
                 Image.fromarray(levels).save(file, file_format.name, **_save_options(picture, file_format))
     except FileNotFoundError as error:
@@ -128,6 +128,8 @@ def _save_options(picture: Picture, file_format: _Format) -> dict[str, Any]:
         options["icc_profile"] = picture.icc_profile
     if picture.exif is not None and file_format.exif:
         options["exif"] = picture.exif
+    if picture.dpi is not None and file_format.name != "WEBP":
+        options["dpi"] = picture.dpi
     return options
 
 
