@@ -1,5 +1,6 @@
 """The named protocols, checked without any network: closed forms, references, and the literature's rows."""
 
+import io
 import json
 
 import jax
@@ -105,6 +106,20 @@ def test_released_super_resolution_keeps_border_and_fractions_and_swaps_the_weig
     restored[..., 2] += 0.1  # blue, which the swapped weights take for red
     psnr, _ = measure(SuperResolve(2), lambda *_: restored, clean, "released", jax.random.key(0))
     assert psnr == pytest.approx(-20 * np.log10(0.1 * 65.481 / 255), abs=1e-2)
+
+
+def test_other_tasks_are_measured_by_all_pixels_of_what_was_degraded(tmp_path, picture):
+    for folder, pixels in (("clean", picture), ("degraded", picture // 2)):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(pixels[..., 0]).save(tmp_path / folder / "a.png")
+    file = io.BytesIO()
+    Image.fromarray(picture[..., 0]).save(file, "JPEG", quality=10)
+    expected = {"deblock": (np.asarray(Image.open(file)), {"quality": 10}), "paired": (picture[..., 0] // 2, {})}
+    for task, (degraded, strength) in expected.items():
+        options = {"images": tmp_path / "clean", "quality": 10} if strength else {"images": tmp_path, "task": task}
+        (row,) = evaluate("identity", channels=1, say=quiet, **options).results
+        assert (row.task, row.strength, row.images) == (task, strength, 1)
+        assert row.psnr == pytest.approx(peak_signal_noise_ratio(picture[..., 0], degraded), abs=0.05)
 
 
 def test_pictures_are_cropped_to_a_multiple_of_the_scale():
