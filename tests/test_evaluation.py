@@ -72,6 +72,15 @@ def test_standard_denoising_is_the_mean_over_pictures_of_skimage_values(folder):
     assert (row.images, row.task, row.strength) == (2, "denoise", {"sigma": 30})
 
 
+def test_the_first_pictures_by_name_can_be_measured_alone(folder):
+    both = evaluate("identity", images=folder, sigma=25, channels=1, say=quiet).results[0]
+    one = evaluate("identity", images=folder, sigma=25, channels=1, first=1, say=quiet).results[0]
+    (folder / "1.png").unlink()
+    alone = evaluate("identity", images=folder, sigma=25, channels=1, say=quiet).results[0]
+    assert (both.images, one.images) == (2, 1)
+    assert one == alone != both
+
+
 def test_best_blur_is_no_worse_than_any_other_and_not_the_picture_itself(picture):
     clean = picture.astype(np.float32) / 255
     degraded = np.asarray(Denoise((50.0,)).degrade(jax.random.key(0), clean))

@@ -56,10 +56,12 @@ def make_table(table: Table, workdir: Path, *, budget: Budget, seeds: int, roots
         scale = f"x{base.task.scale}: " if len(table.bases) > 1 else ""
         shrunk += [scale + change for change in changes(full, base)]
         name = base.data.root.rstrip("/").rpartition("/")[-1]
-        words = f"trained on {name} ({len(training)}), tested on " + ", ".join(test.about for test in sets)
+        digest, count = training.digest(), len(training)
+        del training  # the runs load it for themselves
+        words = f"trained on {name} ({count}), tested on " + ", ".join(test.about for test in sets)
         data[f"{base.task.name} x{base.task.scale}"] = {
             "root": base.data.root,
-            "training": training.digest(),
+            "training": digest,
             "test": {test.about: test.digest for test in sets},
         }
         rows += rows_without_network(table, base, sets, store)
