@@ -72,6 +72,18 @@ def test_importing_the_command_line_starts_no_backend_and_loads_no_tensorflow():
     assert done.stderr.strip() == ""
 
 
+def test_the_public_names_are_all_there_and_come_with_their_first_use():
+    program = (
+        "import sys, hinas_jax, hinas_jax.interruption; early = {'jax', 'numpy'} & set(sys.modules);"
+        " lost = [name for name in hinas_jax.__all__ if not callable(getattr(hinas_jax, name))];"
+        " sys.exit(str(early or lost) if early or lost or hasattr(hinas_jax, 'nothing') else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_no_module_is_named_after_nothing():
     nothing = {"utils", "util", "helpers", "helper", "common", "misc", "tools", "base", "core"}
     assert not [name for name in modules() if nothing & set(name.split("/"))]
