@@ -64,7 +64,10 @@ class Interruption:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Within, a signal waits for the end: for what must happen whole."""
+        """Within, a signal waits for the end, that of the outermost one: for what must happen whole."""
+        if self._holding:
+            yield
+            return
         self._holding = True
         try:
             yield

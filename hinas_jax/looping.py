@@ -132,13 +132,15 @@ class Loop(Generic[State]):
         """Go on from the newest checkpoint, or from ``state`` where there is none.
 
         Raises:
+            ConfigError: a file cannot be written.
             DivergenceError: a step's loss or gradient is not finite.
             CheckpointError: a checkpoint cannot be written, or none can be read.
             Interrupted: a signal asked to stop; the state is saved.
         """
         plan, folder = self._plan, self._folder.path / "checkpoints"
         with Interruption() as self._interruption, Checkpoints(folder) as self._checkpoints:
-            self._state = self._resumed(state)
+            with self._folder.writing():
+                self._state = self._resumed(state)
             done = self._tally.step
             with Progress(plan.what, plan.steps, done, self._say) as self._progress:
                 try:
@@ -200,21 +202,24 @@ class Loop(Generic[State]):
         self._take()
         steps = end - tally.reported
         row, score = work.evaluate(self._state, end, self._rows)
-        row = {name: total / steps for name, total in tally.losses.items()} | row
+        row = {name: tally.losses[name] / steps for name in plan.groups if name in tally.losses} | row
         with self._interruption.held():
             self._report(end, row, score)
         self._progress.report(**row)
 
     def _take(self, late: int = 0) -> None:
         """Fetch the outcomes of all calls but the ``late`` last ones."""
+        losses = self._tally.losses
         while len(self._pending) > late:
-            first, outcomes = self._pending.pop(0)
+            first, outcomes = self._pending[0]
+            totals = {}
             for name, told in outcomes.items():
                 self._require_finite(name, told, first)
-                total = float(np.sum(np.asarray(told.loss), dtype=np.float64))
-                self._tally.losses[name] = self._tally.losses.get(name, 0.0) + total
-            shown = next(iter(outcomes))
-            self._progress.show(loss=float(np.mean(np.asarray(outcomes[shown].loss))))
+                totals[name] = float(np.sum(np.asarray(told.loss), dtype=np.float64))
+            with self._interruption.held():  # counted once, and not twice
+                losses |= {name: losses.get(name, 0.0) + total for name, total in totals.items()}
+                self._pending.pop(0)
+            self._progress.show(loss=totals["loss"] / self._plan.count)
 
     def _require_finite(self, name: str, told: Outcome, first: int) -> None:
         try:
@@ -233,16 +238,11 @@ class Loop(Generic[State]):
         improved = score is not None and before < score.value < math.inf
         if score is not None and improved:
             tally.best = Best(end, score, self._checkpoints.next_number())
-        try:
-            row = {"step": end, "epoch": row["epoch"], "seconds": self._seconds()} | row
+        row = {"step": end, "epoch": row["epoch"], "seconds": self._seconds()} | row
+        with self._folder.writing():
             self._folder.append_metrics(row)
             if improved or tally.best is None:
                 self._work.publish(self._state, tally.best)
-        except OSError as error:
-            raise CheckpointError(
-                f"{self._folder.path}: cannot be written ({error.strerror});"
-                " mend that and give the same command: it goes on from the last checkpoint"
-            ) from None
         self._rows.append(row)
         tally.reported, tally.losses = end, {}
         self._save()

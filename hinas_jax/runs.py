@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import importlib.metadata
 import json
@@ -10,7 +11,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
@@ -87,6 +88,21 @@ class RunFolder:
     def write(self, name: str, text: str) -> None:
         """Write a text file whole or not at all."""
         write_whole(self.path / name, text)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Within, a file that cannot be written, say because the disk is full, is told in one line.
+
+        Raises:
+            ConfigError: so it was.
+        """
+        try:
+            yield
+        except OSError as error:
+            raise ConfigError(
+                f"{self.path}: cannot be written ({error.strerror});"
+                " mend that and give the same command: it goes on from the last checkpoint"
+            ) from None
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         """Add a line to metrics.jsonl; a number that is not finite is null there (JSON has no NaN)."""

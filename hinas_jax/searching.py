@@ -208,7 +208,8 @@ def search(config: Config, workdir: Path, *, restart: bool = False, say: Say = p
                 f"no evaluation gave a number (see {workdir / 'metrics.jsonl'}): the search diverged;"
                 f" {_mend(config)}, and give --restart"
             )
-        folder.write_manifest(seconds=round(tally.seconds, 1), temp_bytes=work.temp_bytes)
+        with folder.writing():
+            folder.write_manifest(seconds=round(tally.seconds, 1), temp_bytes=work.temp_bytes)
         return Architecture.load(workdir / "architecture.json")
 
 

@@ -155,13 +155,15 @@ def train(
     used = w.joined(a)
     splits = {"train": used.digest(), "V": v.digest()}
     with RunFolder(workdir, config, "train", splits, restart=restart) as folder:
-        _claim_architecture(folder, network)
+        with folder.writing():
+            _claim_architecture(folder, network)
         say(f"pictures: {len(used)} to train on, {len(v)} to validate with; {network.parameters():,} parameters")
         validation = Validation(v, task, seed=config.seed, tile=config.train.patch, batch=config.train.batch_size)
         work = _Training(config, folder, task, network, used, validation, say)
         state = work.start(supernet)
         tally = Loop(folder, work.plan(state), work, say, started, config.compute.checkpoint_seconds).run(state)
-        folder.write_manifest(seconds=round(tally.seconds, 1))
+        with folder.writing():
+            folder.write_manifest(seconds=round(tally.seconds, 1))
         if tally.best is None:
             raise ConfigError(
                 f"no evaluation gave a number (see {workdir / 'metrics.jsonl'}): the training diverged;"

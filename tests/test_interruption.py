@@ -37,6 +37,18 @@ def test_within_held_a_signal_waits_for_the_end():
     assert done == ["whole"]
 
 
+def test_held_within_held_waits_for_the_end_of_the_outer_one():
+    done = []
+    with pytest.raises(Interrupted), Interruption() as interruption:
+        with interruption.held():
+            with interruption.held():
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(0.05)
+            done.append("whole")
+        done.append("never")
+    assert done == ["whole"]
+
+
 def test_after_held_signals_raise_again():
     with pytest.raises(Interrupted), Interruption() as interruption:
         with interruption.held():
