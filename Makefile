@@ -26,7 +26,7 @@ fuzz: $(INSTALLED)
 # a search and a training killed, damaged and starved again and again, for so many minutes: make soak SOAK=5
 SOAK ?= 60
 soak: $(INSTALLED)
-	$(VENV)/bin/python benchmarks/soak.py --minutes $(SOAK) --out runs/soak
+	JAX_PLATFORMS=cpu $(VENV)/bin/python benchmarks/soak.py --minutes $(SOAK) --out runs/soak
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .
