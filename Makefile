@@ -23,7 +23,7 @@ bench: $(INSTALLED)
 fuzz: $(INSTALLED)
 	HINAS_FUZZ=15 JAX_PLATFORMS=cpu $(VENV)/bin/python -m pytest -q tests/test_bad_input.py
 
-# a search and a training killed, damaged and starved again and again, for so many minutes: make soak SOAK=5
+# a search and a training killed, damaged and starved, in rounds, for so many minutes: make soak SOAK=5
 SOAK ?= 60
 soak: $(INSTALLED)
 	JAX_PLATFORMS=cpu $(VENV)/bin/python benchmarks/soak.py --minutes $(SOAK) --out runs/soak
