@@ -64,24 +64,30 @@ def check_fits(what: str, compiled: Any, mend: str) -> tuple[int, int]:
     Raises:
         MemoryNeedError: the program cannot fit; ``mend`` says what lowers the need.
     """
-    memory = compiled.memory_analysis()
-    held = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
-    need, there = held + memory.temp_size_in_bytes, device_bytes()
+    need, there = needed_bytes(compiled), device_bytes()
     if there and need > there:
-        raise MemoryNeedError(f"{what} need {_gib(need)} of memory, and the device has {_gib(there)}; {mend}")
+        raise MemoryNeedError(f"{what} need {gib(need)} of memory, and the device has {gib(there)}; {mend}")
     return need, there
 
 
 def _check_memory(what: str, compiled: Any, say: Say) -> None:
     """Say what the program takes, data set and state included, and refuse what cannot fit."""
-    knobs = "a smaller batch or patch, --compute.remat cell and --compute.precision bfloat16 lower it"
+    knobs = "a smaller batch or patch (or --batch auto), --compute.remat cell and --compute.precision bfloat16 lower it"
     need, there = check_fits(what, compiled, knobs)
-    features = _gib(compiled.memory_analysis().temp_size_in_bytes)
-    told = f"{what}: {_gib(need)} of memory, {features} of it features and gradients"
+    features = gib(compiled.memory_analysis().temp_size_in_bytes)
+    told = f"{what}: {gib(need)} of memory, {features} of it features and gradients"
     say(f"{told}; {knobs}" if there and need > there / 2 else told)
 
 
-def _gib(count: int) -> str:
+def needed_bytes(compiled: Any) -> int:
+    """Memory that a compiled program takes: arguments, results that do not lie on them, and what is between."""
+    memory = compiled.memory_analysis()
+    held = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
+    return int(held + memory.temp_size_in_bytes)
+
+
+def gib(count: int) -> str:
+    """Bytes for people."""
     return f"{count / 2**30:.2f} GiB"
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hinas_jax.data.patches import PAGE, epoch_order, page_starts, sample_crops, to_device
+from hinas_jax.data.patches import PAGE, draw_patches, epoch_order, page_starts, sample, to_device
 from hinas_jax.data.sources import PictureSet
 
 SIDE = 4
@@ -31,6 +31,10 @@ def symmetries(square):
     """The eight symmetries of a square by NumPy's own turns, numbered."""
     turned = [np.rot90(square, k) for k in range(4)]
     return turned + [t[:, ::-1] for t in turned]
+
+
+def sample_crops(source, key, indices, side):
+    return sample(source, jnp.int32(0), draw_patches(key, indices, source.sizes, side), side)
 
 
 def every_possible_crop(pictures):
@@ -90,7 +94,7 @@ def test_the_pictures_lie_on_the_device_as_bytes_padded_to_whole_pages_only():
         source = to_device(all_unique(3), page)
         assert source.buffer.dtype == jnp.uint8
         assert source.buffer.shape == (pages, page, 3)
-        assert source.count == len(SIZES)
+        assert source.sizes.count == len(SIZES)
 
 
 @pytest.mark.parametrize("page", [1, 7, 30, 64])
