@@ -65,6 +65,21 @@ def inference(rows: Sequence[Row]) -> str:
     return _table(["network", "parameters", "s a megapixel", "range", "GFLOP/s"], lines)
 
 
+def feeding(rows: Sequence[Row]) -> str:
+    """A training step by where its pictures lie."""
+    lines = [
+        [row["variant"], f"{row['step_s']:.3f}", f"{row['step_s_spread'][0]:.3f} to {row['step_s_spread'][1]:.3f}",
+         f"{row['step_s'] / rows[0]['step_s']:.2f}"]
+        for row in rows
+    ]  # fmt: skip
+    return _table(["pictures", "step (s)", "range", f"of {rows[0]['variant']}"], lines)
+
+
+def search(rows: Sequence[Row]) -> str:
+    """The whole search."""
+    return _table(["search", "device", "seconds"], [[r["variant"], r["device"], f"{r['step_s']:.0f}"] for r in rows])
+
+
 def growth(rows: Sequence[Row]) -> str:
     """How the weight step grows with one size."""
     lines = []
@@ -80,6 +95,7 @@ def growth(rows: Sequence[Row]) -> str:
 
 
 def _phases(rows: Sequence[Row], reference: str) -> str:
+    """By variant: what the compiler says, how fast, and how near to the machine's ceiling of arithmetic."""
     lines = []
     for row in rows:
         base = next(r for r in rows if r["variant"] == reference and r["phase"] == row["phase"])
@@ -87,8 +103,13 @@ def _phases(rows: Sequence[Row], reference: str) -> str:
         compiled = ["", "", "", ""]
         if row["compile_s"] is not None:
             compiled = [str(row["convolutions"]), f"{row['trace_s'] + row['compile_s']:.0f}", _mib(row["temp_bytes"]),
-                        _giga(row["flops"] / row["step_s"])]  # fmt: skip
-        times = [f"{row['step_s']:.2f}", f"{low:.2f} to {high:.2f}", f"{row['step_s'] / base['step_s']:.2f}"]
+                        f"{_giga(row['flops'] / row['step_s'])} ({row['of_ceiling']:.0%})"]  # fmt: skip
+        times = [
+            f"{row['step_s']:.2f}",
+            f"{row['batch'] / row['step_s']:.2f}",
+            f"{low:.2f} to {high:.2f}",
+            f"{row['step_s'] / base['step_s']:.2f}",
+        ]
         lines.append([row["variant"], row["phase"], *compiled, *times])
     head = [
         "variant",
@@ -96,8 +117,9 @@ def _phases(rows: Sequence[Row], reference: str) -> str:
         "convolutions",
         "trace + compile (s)",
         "temporaries (MiB)",
-        "GFLOP/s",
+        "GFLOP/s (of ceiling)",
         "step (s)",
+        "examples/s",
         "range",
     ]
     return _table([*head, f"of {reference}"], lines)
@@ -116,7 +138,8 @@ def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 
 TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
-    "supernet": supernet, "memory": memory, "inference": inference, "growth": growth,
+    "supernet": supernet, "memory": memory, "inference": inference, "growth": growth, "feeding": feeding,
+    "search": search,
 }  # fmt: skip
 
 if __name__ == "__main__":
