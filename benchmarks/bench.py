@@ -43,9 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/bench/bench.json"))
     parser.add_argument("--quick", action="store_true", help="a small supernet and small pictures")
-    parser.add_argument(
-        "--only", nargs="+", choices=list(TABLES), default=[name for name in TABLES if name != "search"]
-    )
+    parser.add_argument("--only", nargs="+", choices=list(TABLES), help="default: all but search")
     parser.add_argument("--variants", nargs="+", help="of the table supernet, these only")
     parser.add_argument("--rounds", type=int, default=5, help="how often every variant is timed")
     parser.add_argument("--data", default="bundled", help="of the table search: as data.root of a config")

@@ -82,15 +82,15 @@ def feeding(*, quick: bool, rounds: int) -> Iterator[Row]:
     rng = np.random.default_rng(0)
     pixels = tuple(rng.integers(0, 256, (side, side * 3 // 2, 3), np.uint8) for _ in range(count))
     pictures = PictureSet(tuple(f"{i:03d}" for i in range(count)), pixels)
-    task = SuperResolve(4, 3)
+    task, config = SuperResolve(4, 3), TrainConfig()
     architecture = dataclasses.replace(Architecture.load(DERIVED), task=task.name, channels=3, scale=4)
-    trainer = Trainer(Network(architecture), task, LossConfig(), training_optimiser(TrainConfig()))
+    trainer = Trainer(Network(architecture), task, LossConfig(), training_optimiser(config))
     key = jax.random.key(0)
     state = trainer.init(initialise(trainer.net, key, 3))
-    stream = training_stream(trainer, key, pictures, calls=10**6, count=1, batch=batch, patch=patch)
+    stream = training_stream(trainer, key, pictures, dataclasses.replace(config, batch_size=batch, patch=patch), 1)
     resident = to_device(pictures)
     rows: list[tuple[Row, Step]] = []
-    for variant, feed in (("resident", lambda _: resident), ("streamed", stream.call)):
+    for variant, feed in (("resident", lambda _: resident), ("streamed", stream)):
 
         def steps(state: TrainState, source: PatchSource) -> tuple[TrainState, Any]:
             return train_steps(trainer, state, key, source, count=1, batch=batch, patch=patch)

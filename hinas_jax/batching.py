@@ -8,51 +8,72 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final, Literal
 
 import jax
 import jax.numpy as jnp
 
 from hinas_jax.compiling import MemoryNeedError, Say, compiler_options, device_bytes, gib, needed_bytes
-from hinas_jax.config import Config
+from hinas_jax.config import Config, load_config
 from hinas_jax.tasks import Task
 
 Batch = Literal["config", "auto"]
+Part = Literal["search", "train"]
 
-MULTIPLE: Final = 8  #: batches are multiples of this where so many fit, for matrix units and for devices that share them
+MULTIPLE: Final = 8  #: batches are multiples of this where so many fit: devices share them, matrix units like them
 USED: Final = 0.85  #: part of the memory that a step may take: the evaluation and the allocator need some too
 
 
-def with_largest_batch(
-    config: Config, part: Literal["search", "train"], step: Any, state: Any, task: Task, most: int, held: int, say: Say
+def fit_batch(
+    config: Config,
+    part: Part,
+    workdir: Path,
+    restart: bool,
+    step: Any,
+    state: Any,
+    task: Task,
+    *,
+    most: int,
+    held: int,
+    say: Say,
 ) -> Config:
-    """The config with the largest ``batch_size`` of its ``part`` that fits.
+    """The config with the largest ``batch_size`` of its ``part`` that fits, or that of the run in ``workdir`` if any.
 
     Args:
         config: the experiment.
         part: whose batch is meant.
+        workdir: the run's folder; a run there goes on with the batch it began with.
+        restart: it does not go on.
         step: a function of state, degraded and clean patches: the one that takes the most memory.
         state: its first argument, as shapes.
         task: says the shapes of patches.
         most: the largest batch that makes sense.
-        held: bytes that lie on the device all the time: the pictures.
+        held: bytes that lie on each device all the time: the pictures.
         say: where lines for people go.
 
     Raises:
         MemoryNeedError: not even a batch of one fits.
+        ConfigError: the config of the run in ``workdir`` cannot be read.
     """
     settings = getattr(config, part)
-    there = device_bytes()
-    if not there:
-        say(f"--batch auto: this device does not tell its memory; the batch stays {settings.batch_size}")
-        return config
+    if (begun := workdir / "config.json").exists() and not restart:
+        batch = getattr(load_config(str(begun)), part).batch_size
+        say(f"--batch auto: {batch} patches a step, as this run began")
+    elif there := device_bytes():
 
-    def need(batch: int) -> int:
-        say(f"--batch auto: compiling a step of {batch} to see what it takes ...")
-        return step_bytes(step, state, task, batch, settings.patch)
+        def need(batch: int) -> int:
+            say(f"--batch auto: compiling a step of {batch} to see what it takes ...")
+            return step_bytes(step, state, task, batch, settings.patch)
 
-    batch = largest_batch(need, int(USED * there) - held, most)
-    say(f"--batch auto: {batch} patches a step fit into {USED:.0%} of {gib(there)}; learning rates stay as they are")
+        devices = jax.device_count()
+        each = largest_batch(need, int(USED * there) - held, -(-most // devices))
+        batch = each * devices
+        told = f"{each} patches a step fit into {USED:.0%} of {gib(there)}"
+        say(f"--batch auto: {told}, {batch} on {devices} device(s); learning rates stay as they are")
+    else:
+        batch = settings.batch_size
+        say(f"--batch auto: this device does not tell its memory; the batch stays {batch}")
     return dataclasses.replace(config, **{part: dataclasses.replace(settings, batch_size=batch)})
 
 

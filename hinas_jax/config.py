@@ -75,6 +75,9 @@ class DataConfig:
     for the pictures that come with scikit-image."""
     exclude: tuple[str, ...] = ()
     """Names (file names without suffix) to leave out."""
+    residence: Literal["auto", "device", "host"] = "auto"
+    """Where the pictures lie during a run: on the device, or in the host's memory, from where grain streams the patches
+    (the same ones). auto: on the device, unless they would take more than half of its memory."""
     validation_fraction: float = 0.02
     """Part of the training pictures held back as V (section 4.1), one picture at least."""
 

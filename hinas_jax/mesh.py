@@ -57,9 +57,9 @@ def whole(mesh: Mesh | AbstractMesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def rows(mesh: Mesh | AbstractMesh) -> NamedSharding:
-    """How an array lies whose first axis is cut along the mesh."""
-    return NamedSharding(mesh, PartitionSpec(DATA))
+def rows(mesh: Mesh | AbstractMesh, axis: int = 0) -> NamedSharding:
+    """How an array lies whose first axis, or another one, is cut along the mesh."""
+    return NamedSharding(mesh, PartitionSpec(*[None] * axis, DATA))
 
 
 def spread(tree: Tree, mesh: Mesh | AbstractMesh) -> Tree:
@@ -72,9 +72,9 @@ def replicate(tree: Tree, mesh: Mesh) -> Tree:
     return _place(tree, whole(mesh))
 
 
-def cut(tree: Tree, mesh: Mesh) -> Tree:
-    """Lay a part of the first axis of these arrays on each device; all processes give the same whole arrays."""
-    return _place(tree, rows(mesh))
+def cut(tree: Tree, mesh: Mesh, axis: int = 0) -> Tree:
+    """Lay a part of one axis of these arrays on each device; all processes give the same whole arrays."""
+    return _place(tree, rows(mesh, axis))
 
 
 def _place(tree: Tree, sharding: NamedSharding) -> Tree:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,14 @@ from jax.sharding import AbstractMesh, Mesh
 from jaxtyping import Array, Float, Int32, PRNGKeyArray
 
 from hinas_jax.architecture import Architecture
+from hinas_jax.batching import Batch, fit_batch
 from hinas_jax.compiling import Say, compile_step, scan_steps, steps_per_call
 from hinas_jax.config import Config, ConfigError, LossConfig
-from hinas_jax.data.patches import PatchSource, epoch_order, sample_crops, to_device
+from hinas_jax.data.patches import Draws, PatchSource, Sizes, draw_patches, epoch_order, sample, sizes_of
 from hinas_jax.data.sources import PictureSet, large_enough, load_pictures, split
 from hinas_jax.divergence import Outcome, group_names, mend, outcome
 from hinas_jax.drawing import draw_architecture
+from hinas_jax.feeding import Feed, most_steps, picture_bytes, resident_feed, streamed_feed, streams
 from hinas_jax.looping import Best, Loop, Plan, Row
 from hinas_jax.mesh import describe_mesh, make_mesh, replicate, spread, whole
 from hinas_jax.objective import batch_loss, f_net
@@ -148,36 +151,68 @@ def search_steps(
     Returns:
         The state after, and of each step the outcomes on W, ``loss``, and on A, ``arch_loss`` (not while warming up).
     """
+    sizes = {"w": w.sizes, "a": a.sizes}
     side = crop_side(searcher.task, patch)
-    w_key, a_key, steps_key = jax.random.split(key, 3)
-    places = first + jnp.arange(count)
-    w_order = epoch_order(w_key, w.count, steps, batch)[places]
-    a_order = epoch_order(a_key, a.count, steps, batch)[places]
+    draws, degrade_keys = search_draws(key, first, sizes, steps=steps, count=count, batch=batch, side=side)
 
-    def sample(source: PatchSource, key: PRNGKeyArray, indices: Int32[Array, " batch"]) -> tuple[Array, Array]:
-        crop, degrade = jax.random.split(key)
-        crops = sample_crops(source, crop, spread(indices, searcher.mesh), side)
-        return spread(degrade_crops(searcher.task, degrade, crops), searcher.mesh)
+    def take(source: PatchSource, place: Int32[Array, ""], draws: Draws, key: PRNGKeyArray) -> tuple[Array, Array]:
+        crops = sample(source, place, spread(draws, searcher.mesh), side)
+        return spread(degrade_crops(searcher.task, key, crops), searcher.mesh)
 
-    def step(state: SearchState, inputs: tuple[Array, Array, Array]) -> tuple[SearchState, dict[str, Outcome]]:
-        w_indices, a_indices, place = inputs
-        w_key, a_key = jax.random.split(jax.random.fold_in(steps_key, place))
+    def step(state: SearchState, inputs: tuple[Any, Any, Array]) -> tuple[SearchState, dict[str, Outcome]]:
+        draws, keys, place = inputs
         outcomes = {}
         if alternate:
-            state, outcomes["arch_loss"] = searcher.arch_step(state, *sample(a, a_key, a_indices))
-        state, outcomes["loss"] = searcher.weight_step(state, *sample(w, w_key, w_indices))
+            state, outcomes["arch_loss"] = searcher.arch_step(state, *take(a, place, draws["a"], keys["a"]))
+        state, outcomes["loss"] = searcher.weight_step(state, *take(w, place, draws["w"], keys["w"]))
         return state, outcomes
 
-    return scan_steps(step, state, (w_order, a_order, places))
+    return scan_steps(step, state, (draws, degrade_keys, jnp.arange(count)))
 
 
-def search(config: Config, workdir: Path, *, restart: bool = False, say: Say = print) -> Architecture:
+def search_draws(
+    key: PRNGKeyArray,
+    first: Int32[Array, ""],
+    sizes: dict[str, Sizes],
+    *,
+    steps: int,
+    count: int,
+    batch: int,
+    side: int,
+) -> tuple[dict[str, Draws], dict[str, PRNGKeyArray]]:
+    """What steps ``first`` to ``first + count - 1`` of an epoch take, and the keys of their degradations.
+
+    Args:
+        key: the epoch's key.
+        first: place of the first step in the epoch.
+        sizes: of the pictures of W and of A, as ``{"w": ..., "a": ...}``, like both results.
+        steps: steps of the epoch.
+        count: of these steps; the leading axis of the results.
+        batch: patches a step.
+        side: of the squares to draw, in pixels.
+    """
+    orders = dict(zip(("w", "a", "steps"), jax.random.split(key, 3), strict=True))
+    places = first + jnp.arange(count)
+    step_keys = jax.vmap(lambda place: jax.random.split(jax.random.fold_in(orders["steps"], place)))(places)
+    draws, degrade_keys = {}, {}
+    for number, name in enumerate(("w", "a")):
+        order = epoch_order(orders[name], sizes[name].count, steps, batch)[places]
+        keys = jax.vmap(jax.random.split)(step_keys[:, number])
+        draws[name] = jax.vmap(draw_patches, (0, 0, None, None))(keys[:, 0], order, sizes[name], side)
+        degrade_keys[name] = keys[:, 1]
+    return draws, degrade_keys
+
+
+def search(
+    config: Config, workdir: Path, *, restart: bool = False, batch: Batch = "config", say: Say = print
+) -> Architecture:
     """Search an architecture, or go on with a search that was interrupted.
 
     Args:
         config: the experiment.
         workdir: the run's folder; architecture.json there always holds the best so far.
         restart: begin anew in a folder that holds a run.
+        batch: "auto" for as many patches a step as fit into the device's memory.
         say: where lines for people go.
 
     Returns:
@@ -198,6 +233,8 @@ def search(config: Config, workdir: Path, *, restart: bool = False, say: Say = p
     pictures = large_enough(pictures, crop_side(task, config.search.patch), "the search", say)
     parts = split(pictures, config.seed, config.data.validation_fraction)
     digests = {name: part.digest() for name, part in zip("WAV", parts, strict=True)}
+    if batch == "auto":
+        config = _fit_batch(config, workdir, parts[:2], restart, say)
     with RunFolder(workdir, config, "search", digests, restart=restart) as folder:
         work = _Search(config, folder, task, parts, say)
         state = work.start()
@@ -213,6 +250,16 @@ def search(config: Config, workdir: Path, *, restart: bool = False, say: Say = p
         return Architecture.load(workdir / "architecture.json")
 
 
+def _fit_batch(config: Config, workdir: Path, parts: tuple[PictureSet, ...], restart: bool, say: Say) -> Config:
+    searcher = make_searcher(config, 1, make_mesh(1))
+    state = jax.eval_shape(searcher.init, jax.random.key(0))
+    most = len(parts[0]) * config.search.crops_per_picture
+    held = 0 if streams(config.data, list(parts), say) else sum(map(picture_bytes, parts))
+    return fit_batch(
+        config, "search", workdir, restart, searcher.weight_step, state, searcher.task, most=most, held=held, say=say
+    )
+
+
 class _Search:
     """What the loop of a search does: compile, run steps, evaluate, write the architecture."""
 
@@ -220,12 +267,13 @@ class _Search:
         self._config, self._folder = config, folder
         settings = config.search
         self._steps = max(1, len(parts[0]) * settings.crops_per_picture // settings.batch_size)
-        self._count = steps_per_call(self._steps)
         self._mesh = make_mesh(settings.batch_size)
-        self._w, self._a = (to_device(part, put=self.place) for part in parts[:2])
         self._searcher = make_searcher(config, self._steps, self._mesh)
         self._validation = Validation(parts[2], task, seed=config.seed, tile=settings.patch, batch=settings.batch_size)
         self._key, self._init_key = jax.random.split(jax.random.key(config.seed))
+        side, streamed = crop_side(task, settings.patch), streams(config.data, list(parts[:2]), say)
+        self._count = steps_per_call(self._steps, most_steps(streamed, parts[0], settings.batch_size, side))
+        self._w, self._a = self._streamed(parts[:2], side) if streamed else self._resident(parts[:2])
         self._programs: dict[bool, Any] = {}
         self._restore: Any = None
         self._progress: Progress
@@ -234,6 +282,26 @@ class _Search:
         sizes = ", ".join(f"{name} {len(part)}" for name, part in zip("WAV", parts, strict=True))
         say(f"pictures: {sizes}; {self._steps} steps an epoch of {settings.batch_size} patches")
         say(describe_mesh(self._mesh, settings.batch_size))
+
+    def _resident(self, parts: tuple[PictureSet, ...]) -> list[Feed]:
+        return [resident_feed(part, self._mesh) for part in parts]
+
+    def _streamed(self, parts: tuple[PictureSet, ...], side: int) -> list[Feed]:
+        sizes = {name: sizes_of(part) for name, part in zip("wa", parts, strict=True)}
+        settings, calls = self._config.search, self._config.search.epochs * self._steps // self._count
+
+        def draw(key: PRNGKeyArray, number: Int32[Array, ""], name: str) -> Draws:
+            before, first = jnp.divmod(number * self._count, self._steps)
+            key = jax.random.fold_in(key, before + 1)
+            draws, _ = search_draws(
+                key, first, sizes, steps=self._steps, count=self._count, batch=settings.batch_size, side=side
+            )
+            return draws[name]
+
+        return [
+            streamed_feed(part, self._mesh, self._key, functools.partial(draw, name=name), side=side, calls=calls)
+            for name, part in zip("wa", parts, strict=True)
+        ]
 
     def place(self, tree: Tree) -> Tree:
         """Lay a state whole on every device."""
@@ -271,9 +339,9 @@ class _Search:
         """The steps of a call."""
         before, first = divmod(done, self._steps)
         program = self._programs[self._alternates(before + 1)]
-        place = self.place(np.int32(first))
+        patches = self._w(done // self._count), self._a(done // self._count)
         after: tuple[SearchState, dict[str, Outcome]] = program(
-            state, self._epoch_key(before + 1), place, self._w, self._a
+            state, self._epoch_key(before + 1), self.place(np.int32(first)), *patches
         )
         return after
 
@@ -342,7 +410,7 @@ class _Search:
             )
 
         phase = "the alternating steps" if alternate else "the warm-up steps"
-        arguments = (state, self._epoch_key(0), self.place(np.int32(0)), self._w, self._a)
+        arguments = (state, self._epoch_key(0), self.place(np.int32(0)), self._w(0), self._a(0))
         jitted = jax.jit(steps, donate_argnums=0, out_shardings=whole(self._mesh))
         program = compile_step(phase, jitted, arguments, progress.say, deterministic=self._config.compute.deterministic)
         self.temp_bytes = max(self.temp_bytes, program.memory_analysis().temp_size_in_bytes)

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import jax
 import jax.numpy as jnp
@@ -16,13 +16,15 @@ from jax.sharding import AbstractMesh, Mesh
 from jaxtyping import Array, Float, Int32, PRNGKeyArray
 
 from hinas_jax.architecture import Architecture
+from hinas_jax.batching import Batch, fit_batch
 from hinas_jax.checkpoints import Checkpoints
 from hinas_jax.compiling import Say, compile_step, scan_steps, steps_per_call
 from hinas_jax.config import Config, ConfigError, LossConfig, TrainConfig, load_config
-from hinas_jax.data.patches import PatchSource, sample_crops, to_device
+from hinas_jax.data.patches import Draws, PatchSource, Sizes, draw_patches, sample, sizes_of
 from hinas_jax.data.sources import PictureSet, large_enough, load_pictures, split
 from hinas_jax.divergence import Outcome, group_names, mend, outcome
 from hinas_jax.drawing import draw_architecture
+from hinas_jax.feeding import Feed, most_steps, picture_bytes, resident_feed, streamed_feed, streams
 from hinas_jax.looping import Best, Loop, Plan, Row
 from hinas_jax.mesh import describe_mesh, make_mesh, replicate, spread, whole
 from hinas_jax.modelfile import Model
@@ -38,6 +40,8 @@ from hinas_jax.tasks import Task, crop_side, degrade_crops
 from hinas_jax.validation import Score, Validation
 
 Tree = Any
+
+LARGEST_BATCH: Final = 4096  #: that --batch auto chooses: more gains no speed
 
 
 @struct.dataclass
@@ -109,18 +113,49 @@ def train_steps(
     Each step's randomness comes from ``key`` and the step's number, so a resumed training draws what it would have.
     """
     side = crop_side(trainer.task, patch)
+    draws, degrade_keys = train_draws(key, state.step, source.sizes, count=count, batch=batch, side=side)
 
-    def step(state: TrainState, number: Int32[Array, ""]) -> tuple[TrainState, Outcome]:
-        choose, crop, degrade = jax.random.split(jax.random.fold_in(key, number), 3)
-        indices = spread(jax.random.randint(choose, (batch,), 0, source.count), trainer.mesh)
-        crops = sample_crops(source, crop, indices, side)
+    def step(state: TrainState, inputs: tuple[Draws, PRNGKeyArray, Array]) -> tuple[TrainState, Outcome]:
+        draws, degrade, place = inputs
+        crops = sample(source, place, spread(draws, trainer.mesh), side)
         return trainer.step(state, *spread(degrade_crops(trainer.task, degrade, crops), trainer.mesh))
 
-    return scan_steps(step, state, state.step + jnp.arange(count))
+    return scan_steps(step, state, (draws, degrade_keys, jnp.arange(count)))
+
+
+def train_draws(
+    key: PRNGKeyArray, first: Int32[Array, ""], sizes: Sizes, *, count: int, batch: int, side: int
+) -> tuple[Draws, PRNGKeyArray]:
+    """What the ``count`` steps from ``first`` on take, and the keys of their degradations, one of each a step."""
+
+    def draw(number: Int32[Array, ""]) -> tuple[Draws, PRNGKeyArray]:
+        choose, crop, degrade = jax.random.split(jax.random.fold_in(key, number), 3)
+        indices = jax.random.randint(choose, (batch,), 0, sizes.count)
+        return draw_patches(crop, indices, sizes, side), degrade
+
+    return jax.vmap(draw)(first + jnp.arange(count))
+
+
+def training_stream(trainer: Trainer, key: PRNGKeyArray, pictures: PictureSet, config: TrainConfig, count: int) -> Feed:
+    """The patches that ``train_steps`` takes with this key, ``count`` steps a call, from the host."""
+    side, sizes = crop_side(trainer.task, config.patch), sizes_of(pictures)
+
+    def draw(key: PRNGKeyArray, number: Int32[Array, ""]) -> Draws:
+        return train_draws(key, number * count, sizes, count=count, batch=config.batch_size, side=side)[0]
+
+    mesh = trainer.mesh
+    assert isinstance(mesh, Mesh)  # an abstract one is for lowering only
+    return streamed_feed(pictures, mesh, key, draw, side=side, calls=config.steps // count)
 
 
 def train(
-    config: Config, architecture: Architecture, workdir: Path, *, restart: bool = False, say: Say = print
+    config: Config,
+    architecture: Architecture,
+    workdir: Path,
+    *,
+    restart: bool = False,
+    batch: Batch = "config",
+    say: Say = print,
 ) -> Model:
     """Train an architecture, or go on with a training that was interrupted.
 
@@ -129,6 +164,7 @@ def train(
         architecture: as searched; ``config.train.width_scale`` widens it.
         workdir: the run's folder; model.safetensors there always holds the best so far.
         restart: begin anew in a folder that holds a run.
+        batch: "auto" for as many patches a step as fit into the device's memory.
         say: where lines for people go.
 
     Returns:
@@ -154,6 +190,8 @@ def train(
     supernet = best_supernet(Path(config.train.warm_start), config, network) if config.train.warm_start else None
     used = w.joined(a)
     splits = {"train": used.digest(), "V": v.digest()}
+    if batch == "auto":
+        config = _fit_batch(config, network, workdir, used, restart, say)
     with RunFolder(workdir, config, "train", splits, restart=restart) as folder:
         with folder.writing():
             _claim_architecture(folder, network)
@@ -174,6 +212,18 @@ def train(
     return Model.load(workdir / "model.safetensors")
 
 
+def _fit_batch(
+    config: Config, network: Architecture, workdir: Path, pictures: PictureSet, restart: bool, say: Say
+) -> Config:
+    net = Network(network, config.compute.precision)
+    trainer = Trainer(net, config.task.build(), config.loss, training_optimiser(config.train))
+    state = jax.eval_shape(lambda key: trainer.init(initialise(net, key, network.channels)), jax.random.key(0))
+    held = 0 if streams(config.data, [pictures], say) else picture_bytes(pictures)
+    return fit_batch(
+        config, "train", workdir, restart, trainer.step, state, trainer.task, most=LARGEST_BATCH, held=held, say=say
+    )
+
+
 class _Training:
     """What the loop of a training does: compile, run steps, evaluate, write the model."""
 
@@ -190,14 +240,20 @@ class _Training:
         self._config, self._folder, self._architecture = config, folder, architecture
         self._validation = validation
         self._mesh = make_mesh(config.train.batch_size)
-        self._source = to_device(pictures, put=self.place)
         say(describe_mesh(self._mesh, config.train.batch_size))
-        # a divisor of both, so that one program serves the last stretch too
-        self._count = steps_per_call(math.gcd(config.train.steps, config.train.validate_every))
         net = Network(architecture, config.compute.precision)
         self._trainer = Trainer(net, task, config.loss, training_optimiser(config.train), self._mesh)
         key, self._init_key = jax.random.split(jax.random.key(config.seed))
         self._key = self.place(key)
+        self._pictures, streamed = len(pictures), streams(config.data, [pictures], say)
+        most = most_steps(streamed, pictures, config.train.batch_size, crop_side(task, config.train.patch))
+        # a divisor of both, so that one program serves the last stretch too
+        self._count = steps_per_call(math.gcd(config.train.steps, config.train.validate_every), most)
+        self._feed: Feed = (
+            training_stream(self._trainer, key, pictures, config.train, self._count)
+            if streamed
+            else resident_feed(pictures, self._mesh)
+        )
         self._program: Any = None
         self._restore: Any = None
 
@@ -238,15 +294,14 @@ class _Training:
 
     def call(self, state: TrainState, done: int) -> tuple[TrainState, dict[str, Outcome]]:
         """The steps of a call."""
-        del done
-        state, told = self._program(state, self._key, self._source)
+        state, told = self._program(state, self._key, self._feed(done // self._count))
         return state, {"loss": told}
 
     def evaluate(self, state: TrainState, done: int, rows: list[Row]) -> tuple[dict[str, Any], Score | None]:
         """A row, and the score on V."""
         del rows
         score = self._validation.score(self._restore, _variables(state))
-        epoch = round(done * self._config.train.batch_size / self._source.count, 2)
+        epoch = round(done * self._config.train.batch_size / self._pictures, 2)
         return {"epoch": epoch, "psnr": score.psnr, "ssim": score.ssim}, score
 
     def ends(self, rows: list[Row], done: int) -> None:
@@ -286,7 +341,7 @@ class _Training:
                 patch=config.patch,
             )
 
-        arguments = (state, self._key, self._source)
+        arguments = (state, self._key, self._feed(0))
         jitted = jax.jit(steps, donate_argnums=0, out_shardings=whole(self._mesh))
         deterministic = self._config.compute.deterministic
         return compile_step("the training step", jitted, arguments, progress.say, deterministic=deterministic)

@@ -6,7 +6,7 @@ import jax
 import pytest
 
 from hinas_jax import batching
-from hinas_jax.batching import MULTIPLE, largest_batch, step_bytes, with_largest_batch
+from hinas_jax.batching import MULTIPLE, fit_batch, largest_batch, step_bytes
 from hinas_jax.compiling import MemoryNeedError
 from hinas_jax.searching import make_searcher
 
@@ -46,20 +46,37 @@ def test_a_steps_memory_grows_in_a_straight_line(step):
     assert middle > few
 
 
+@pytest.fixture
+def fit(step, tiny_config, tmp_path, monkeypatch):
+    """``fit_batch`` on a device of as much memory as is asked for, and the lines it said."""
+
+    def run(there, *, held=0, restart=False):
+        monkeypatch.setattr(batching, "device_bytes", lambda: there)
+        lines = []
+        config = fit_batch(tiny_config, "search", tmp_path, restart, *step, most=1000, held=held, say=lines.append)
+        return config, lines
+
+    return run
+
+
 @pytest.mark.parametrize("held", [0, 2**20])
-def test_the_batch_of_a_config_is_what_fits_beside_the_pictures(step, held, tiny_config, monkeypatch):
+def test_the_batch_of_a_config_is_what_fits_beside_the_pictures(fit, step, held, tiny_config):
     there = int((step_bytes(*step, 40, 12) + 2**20) / batching.USED)
-    monkeypatch.setattr(batching, "device_bytes", lambda: there)
-    lines = []
-    config = with_largest_batch(tiny_config, "search", *step, most=1000, held=held, say=lines.append)
+    config, lines = fit(there, held=held)
     batch = config.search.batch_size
     assert step_bytes(*step, batch, 12) <= batching.USED * there - held < step_bytes(*step, batch + 2 * MULTIPLE, 12)
     assert config == dataclasses.replace(tiny_config, search=dataclasses.replace(tiny_config.search, batch_size=batch))
     assert f"{batch} patches a step fit" in lines[-1]
 
 
-def test_a_device_that_does_not_tell_its_memory_leaves_the_batch(step, tiny_config, monkeypatch):
-    monkeypatch.setattr(batching, "device_bytes", lambda: 0)
-    lines = []
-    assert with_largest_batch(tiny_config, "search", *step, 10, 0, lines.append) == tiny_config
+def test_a_device_that_does_not_tell_its_memory_leaves_the_batch(fit, tiny_config):
+    config, lines = fit(0)
+    assert config == tiny_config
     assert "does not tell" in lines[-1]
+
+
+def test_a_run_goes_on_with_the_batch_it_began_with(fit, tiny_config, tmp_path):
+    begun = dataclasses.replace(tiny_config, search=dataclasses.replace(tiny_config.search, batch_size=5))
+    (tmp_path / "config.json").write_text(begun.to_json())
+    assert fit(2**33) == (begun, ["--batch auto: 5 patches a step, as this run began"])
+    assert fit(2**33, restart=True)[0].search.batch_size > 5

@@ -186,7 +186,7 @@ def test_a_whole_epoch_in_one_call_equals_one_call_a_step(
     searched, tiny_config, tmp_path, monkeypatch, quick_compiling
 ):
     del quick_compiling
-    monkeypatch.setattr(searching, "steps_per_call", lambda steps: steps)  # as on any device but a CPU
+    monkeypatch.setattr(searching, "steps_per_call", lambda steps, most: steps)  # as on any device but a CPU
     search(tiny_config, tmp_path, say=quiet)
     numbers = ("step", "epoch", "loss", "alpha_entropy", "beta_entropy", "psnr", "ssim", "arch_loss")
     for one, other in zip(rows(tmp_path), rows(searched), strict=True):
@@ -195,6 +195,16 @@ def test_a_whole_epoch_in_one_call_equals_one_call_a_step(
             assert one[name] == pytest.approx(other[name], rel=1e-3), name
     states = (saved_state(path) for path in (tmp_path, searched))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-2, atol=1e-3), *states)
+
+
+def test_a_search_fed_from_the_host_is_the_same_bit_for_bit(searched, tiny_config, tmp_path, quick_compiling):
+    del quick_compiling
+    data = dataclasses.replace(tiny_config.data, residence="host")
+    lines = []
+    search(dataclasses.replace(tiny_config, data=data), tmp_path, say=lines.append)
+    assert any("streamed" in line for line in lines)
+    assert without_seconds(tmp_path) == without_seconds(searched)
+    assert leaves_equal(saved_state(tmp_path), saved_state(searched))
 
 
 def test_the_manifest_tells_the_seed_and_the_digests_of_the_splits(searched, tiny_config):

@@ -48,12 +48,6 @@ def test_every_call_has_the_patches_of_a_set_on_the_device(pictures, draw, order
         )
 
 
-def test_what_is_compiled_for_is_what_comes(pictures, draw):
-    stream = PatchStream(pictures, draw, SIDE, CALLS)
-    like, call = stream.like().squares, stream.call(0).squares
-    assert (like.shape, like.dtype) == (call.shape, call.dtype) == ((STEPS, BATCH, SIDE, SIDE, 3), np.uint8)
-
-
 def test_the_calls_end(pictures, draw):
     stream = PatchStream(pictures, draw, SIDE, CALLS)
     stream.call(CALLS - 1)

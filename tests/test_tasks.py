@@ -14,7 +14,7 @@ from PIL import Image
 from hinas_jax.architecture import Architecture, ArchitectureError, CellArchitecture, Edge
 from hinas_jax.config import TaskConfig
 from hinas_jax.data import bicubic
-from hinas_jax.data.patches import sample_crops, to_device
+from hinas_jax.data.patches import draw_patches, sample, to_device
 from hinas_jax.data.sources import PictureSet
 from hinas_jax.tasks import (
     TASKS,
@@ -239,7 +239,8 @@ def test_the_two_pictures_of_a_pair_are_cropped_and_turned_together():
     rng = np.random.default_rng(0)
     clean = rng.integers(0, 120, (30, 33, 3), np.uint8)
     pictures = PictureSet(("a",), (np.concatenate([clean, 2 * clean + 1], axis=-1),))
-    crops = sample_crops(to_device(pictures), jax.random.key(0), jnp.zeros(8, jnp.int32), 9)
+    source = to_device(pictures)
+    crops = sample(source, 0, draw_patches(jax.random.key(0), jnp.zeros(8, jnp.int32), source.sizes, 9), 9)
     degraded, clean_crops = take_patches(Paired(), jax.random.key(1), crops)
     assert degraded.shape == clean_crops.shape == (8, 9, 9, 3)
     np.testing.assert_allclose(degraded, 2 * clean_crops + 1 / 255, atol=1e-6)

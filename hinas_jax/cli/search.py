@@ -8,6 +8,7 @@ from typing import Annotated
 
 import tyro
 
+from hinas_jax.batching import Batch
 from hinas_jax.cli.arguments import parse, say, tell
 from hinas_jax.config import Config
 from hinas_jax.searching import search
@@ -22,12 +23,14 @@ class Search:
     config: Annotated[Config, tyro.conf.arg(name="")]
     restart: bool = False
     """Begin anew in a folder that holds a run."""
+    batch: Batch = "config"
+    """auto: as many patches a step as fit into the device's memory. config: as the config says."""
 
 
 def run(words: list[str]) -> None:
     """Run the command with these arguments."""
     options = parse(Search, words, "search", takes_config=True)
-    architecture = search(options.config, options.workdir, restart=options.restart, say=say)
+    architecture = search(options.config, options.workdir, restart=options.restart, batch=options.batch, say=say)
     tell(
         f"{options.workdir / 'architecture.json'}:"
         f" levels {list(architecture.levels)}, {architecture.parameters():,} parameters"

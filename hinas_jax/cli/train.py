@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 
 from hinas_jax.architecture import Architecture
+from hinas_jax.batching import Batch
 from hinas_jax.cli.arguments import parse, say, tell
 from hinas_jax.config import Config
 from hinas_jax.training import train
@@ -25,13 +26,20 @@ class Train:
     config: Annotated[Config, tyro.conf.arg(name="")]
     restart: bool = False
     """Begin anew in a folder that holds a run."""
+    batch: Batch = "config"
+    """auto: as many patches a step as fit into the device's memory. config: as the config says."""
 
 
 def run(words: list[str]) -> None:
     """Run the command with these arguments."""
     options = parse(Train, words, "train", takes_config=True)
     model = train(
-        options.config, Architecture.load(options.architecture), options.workdir, restart=options.restart, say=say
+        options.config,
+        Architecture.load(options.architecture),
+        options.workdir,
+        restart=options.restart,
+        batch=options.batch,
+        say=say,
     )
     score = model.card["validation"]
     tell(f"{options.workdir / 'model.safetensors'}: {score['psnr']:.2f} dB, SSIM {score['ssim']:.4f} on V")

@@ -21,6 +21,8 @@ from hinas_jax.data.sources import PictureSet
 
 PAGE: Final = 2**20  #: pixels of a page; only the last one is padded
 
+Put = Callable[[Shaped[np.ndarray, "..."]], Array]  #: lays an array on the devices
+
 
 @struct.dataclass
 class Sizes:
@@ -89,15 +91,13 @@ class ResidentPictures:
         return self.buffer[self.pages[index] + places // page, places % page]
 
 
-def sizes_of(pictures: PictureSet) -> Sizes:
-    """The sizes of a set's pictures."""
-    sizes = np.array([pixels.shape[:2] for pixels in pictures.pixels], np.int32)
-    return Sizes(sizes[:, 0], sizes[:, 1])
+def sizes_of(pictures: PictureSet, put: Put = jnp.asarray) -> Sizes:
+    """The sizes of a set's pictures; ``put`` lays them on the devices."""
+    heights, widths = np.array([pixels.shape[:2] for pixels in pictures.pixels], np.int32).T
+    return Sizes(put(heights), put(widths))
 
 
-def to_device(
-    pictures: PictureSet, page: int = PAGE, put: Callable[[Shaped[np.ndarray, "..."]], Array] = jnp.asarray
-) -> ResidentPictures:
+def to_device(pictures: PictureSet, page: int = PAGE, put: Put = jnp.asarray) -> ResidentPictures:
     """Lay the pictures out as one buffer of pages of ``page`` pixels; ``put`` lays arrays on the devices."""
     counts = np.array([pixels.shape[0] * pixels.shape[1] for pixels in pictures.pixels], np.int64)
     pages, offsets = page_starts(counts, page)
@@ -107,8 +107,8 @@ def to_device(
     for pixels, count in zip(pictures.pixels, counts, strict=True):
         flat[start : start + count] = pixels.reshape(count, -1)
         start += count
-    source = ResidentPictures(buffer, pages.astype(np.int32), offsets.astype(np.int32), sizes_of(pictures))
-    return jax.tree.map(put, source)
+    places = put(pages.astype(np.int32)), put(offsets.astype(np.int32))
+    return ResidentPictures(put(buffer), *places, sizes_of(pictures, put))
 
 
 def page_starts(

@@ -6,19 +6,21 @@ Only the squares that a step takes are sent, as bytes: turning, degrading and sc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import struct
 from jaxtyping import Array, Int32, UInt8
 
-from hinas_jax.data.patches import Draws, Sizes, sizes_of
+from hinas_jax.data.patches import Draws, Put, Sizes, sizes_of
 from hinas_jax.data.sources import PictureSet
 
 THREADS: Final = 2  #: that cut patches
 AHEAD: Final = 4  #: calls whose patches are ready before they are asked for
+LARGEST_CALL: Final = 2**28  #: bytes of patches that are sent at once
 
 
 @struct.dataclass
@@ -43,7 +45,9 @@ class StreamedPatches:
 class PatchStream:
     """The patches of all calls of a run, one call after the other."""
 
-    def __init__(self, pictures: PictureSet, draw: Callable[[int], Draws], side: int, calls: int) -> None:
+    def __init__(
+        self, pictures: PictureSet, draw: Callable[[int], Draws], side: int, calls: int, put: Put = jnp.asarray
+    ) -> None:
         """Take a set; nothing is cut before the first call is asked for.
 
         Args:
@@ -51,24 +55,18 @@ class PatchStream:
             draw: what the steps of call ``number`` take, with leading axes (step, batch).
             side: side of the squares in pixels.
             calls: how many calls the run has.
+            put: lays the squares of a call on the devices.
         """
-        self._pictures, self._draw, self._side, self._calls = pictures, draw, side, calls
+        self._pictures, self._draw, self._side, self._calls, self._put = pictures, draw, side, calls, put
         self._sizes = sizes_of(pictures)
-        self._next, self._ready = -1, iter(())  # type: tuple[int, Iterator[Any]]
+        self._next, self._ready = -1, iter(())
 
     def call(self, number: int) -> StreamedPatches:
         """The patches of call ``number``, counted from 0. Calls in turn are read ahead; another order begins anew."""
         if number != self._next:
             self._ready = iter(self._read_ahead(number))
         self._next = number + 1
-        return StreamedPatches(next(self._ready), self._sizes)
-
-    def like(self) -> StreamedPatches:
-        """Shapes and types of a call's patches, for compiling."""
-        steps, batch = self._draw(0).indices.shape
-        shape = (steps, batch, self._side, self._side, self._pictures.pixels[0].shape[-1])
-        squares: Any = jax.ShapeDtypeStruct(shape, np.uint8)
-        return StreamedPatches(squares, self._sizes)
+        return StreamedPatches(self._put(next(self._ready)), self._sizes)
 
     def _read_ahead(self, first: int) -> Any:
         import grain  # noqa: PLC0415  heavy, and only streams need it
@@ -84,3 +82,11 @@ class PatchStream:
             for index, top, left in zip(draws.indices.flat, draws.tops.flat, draws.lefts.flat, strict=True)
         ]
         return np.stack(squares).reshape(*draws.indices.shape, *squares[0].shape)
+
+
+def host_device() -> jax.Device:
+    """The device that draws what to cut: the host's own, so that it need not wait for the steps on another one."""
+    try:
+        return jax.local_devices(backend="cpu")[0]
+    except RuntimeError:  # JAX_PLATFORMS names another one only
+        return jax.local_devices()[0]

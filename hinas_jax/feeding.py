@@ -1,0 +1,84 @@
+"""Where the steps of a run find their patches: in a picture set on the device, or in a stream from the host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array, Int32, PRNGKeyArray
+
+from hinas_jax.compiling import Say, device_bytes, gib
+from hinas_jax.config import DataConfig
+from hinas_jax.data.patches import Draws, PatchSource, to_device
+from hinas_jax.data.sources import PictureSet
+from hinas_jax.data.streaming import LARGEST_CALL, PatchStream, host_device
+from hinas_jax.mesh import cut, replicate
+
+Feed = Callable[[int], PatchSource]  #: the patches of call ``number`` of a run, counted from 0
+
+
+def streams(config: DataConfig, pictures: list[PictureSet], say: Say) -> bool:
+    """Whether the pictures stay on the host; says so if they do."""
+    held, there = sum(map(picture_bytes, pictures)), device_bytes()
+    on_host = config.residence == "host" or (config.residence == "auto" and 0 < there < 2 * held)
+    if on_host:
+        say(f"{gib(held)} of pictures stay in the host's memory, and patches are streamed from there (data.residence)")
+    return on_host
+
+
+def picture_bytes(pictures: PictureSet) -> int:
+    """Bytes of all pixels."""
+    return sum(pixels.size for pixels in pictures.pixels)
+
+
+def most_steps(streamed: bool, pictures: PictureSet, batch: int, side: int) -> int:
+    """How many steps a call may have, for the patches it is sent."""
+    squares = batch * side * side * pictures.pixels[0].shape[-1]
+    return max(1, LARGEST_CALL // squares) if streamed else 2**31
+
+
+def resident_feed(pictures: PictureSet, mesh: Mesh) -> Feed:
+    """Every call finds the whole set on each device."""
+
+    def everywhere(array: Any) -> Any:
+        return replicate(array, mesh)
+
+    source = to_device(pictures, put=everywhere)
+    return lambda number: source
+
+
+def streamed_feed(
+    pictures: PictureSet,
+    mesh: Mesh,
+    key: PRNGKeyArray,
+    draw: Callable[[PRNGKeyArray, Int32[Array, ""]], Draws],
+    *,
+    side: int,
+    calls: int,
+) -> Feed:
+    """Every call gets its patches, each device its part of the batch.
+
+    Args:
+        pictures: the set.
+        mesh: the devices.
+        key: the run's.
+        draw: what the steps of a call take, from the key and the call's number.
+        side: of the squares in pixels.
+        calls: of the run.
+    """
+    drawn, host_key = jax.jit(draw), jax.device_put(key, host_device())
+
+    def cut_batches(squares: Any) -> Any:
+        return cut(squares, mesh, axis=1)
+
+    stream = PatchStream(
+        pictures,
+        lambda number: drawn(host_key, np.int32(number)),
+        side,
+        calls,
+        put=cut_batches,
+    )
+    return stream.call
