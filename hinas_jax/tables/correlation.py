@@ -24,7 +24,7 @@ from scipy import stats
 from hinas_jax.architecture import Architecture
 from hinas_jax.compiling import Say
 from hinas_jax.config import Config, ConfigError, load_config
-from hinas_jax.data.patches import sample_crops, to_device
+from hinas_jax.data.patches import draw_patches, sample, to_device
 from hinas_jax.data.sources import large_enough, split
 from hinas_jax.drawing import STYLE, save_figure
 from hinas_jax.modelfile import Model
@@ -118,8 +118,9 @@ def one_hot_scores(
     @jax.jit
     def estimate(variables: dict[str, Any], key: jax.Array) -> Any:
         choose, crop, degrade = jax.random.split(key, 3)
-        indices = jax.random.randint(choose, (settings.batch_size,), 0, source.count)
-        degraded, _ = degrade_crops(task, degrade, sample_crops(source, crop, indices, side))
+        indices = jax.random.randint(choose, (settings.batch_size,), 0, source.sizes.count)
+        draws = draw_patches(crop, indices, source.sizes, side)
+        degraded, _ = degrade_crops(task, degrade, sample(source, np.int32(0), draws, side))
         _, moved = net.apply(variables, degraded, train=True, mutable=["batch_stats"])
         return moved["batch_stats"]
 
