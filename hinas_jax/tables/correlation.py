@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import jax
+import jax.numpy as jnp
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
@@ -120,7 +121,7 @@ def one_hot_scores(
         choose, crop, degrade = jax.random.split(key, 3)
         indices = jax.random.randint(choose, (settings.batch_size,), 0, source.sizes.count)
         draws = draw_patches(crop, indices, source.sizes, side)
-        degraded, _ = degrade_crops(task, degrade, sample(source, np.int32(0), draws, side))
+        degraded, _ = degrade_crops(task, degrade, sample(source, jnp.int32(0), draws, side))
         _, moved = net.apply(variables, degraded, train=True, mutable=["batch_stats"])
         return moved["batch_stats"]
 
