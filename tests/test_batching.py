@@ -61,7 +61,7 @@ def fit(step, tiny_config, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("held", [0, 2**20])
 def test_the_batch_of_a_config_is_what_fits_beside_the_pictures(fit, step, held, tiny_config):
-    there = int((step_bytes(*step, 40, 12) + 2**20) / batching.USED)
+    there = int((step_bytes(*step, 40, 12) + 2**20) / batching.USED) + 2
     config, lines = fit(there, held=held)
     batch = config.search.batch_size
     assert step_bytes(*step, batch, 12) <= batching.USED * there - held < step_bytes(*step, batch + 2 * MULTIPLE, 12)
