@@ -63,7 +63,7 @@ def own_rows(
                 scale=base.task.scale,
                 seconds=seconds,
                 device=_device() if table.inference else "",
-                search=_search_cost(list(searches.values())) if table.search_cost else "",
+                search=_search_cost(list(searches.values())) if table.search_cost and searches else "",
                 seeds=seeds,
                 steps=config.train.steps,
                 budget=budget.fraction,
