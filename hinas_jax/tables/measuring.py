@@ -113,7 +113,7 @@ def _inference(nets: Sequence[Trained], sets: tuple[TestSet, ...], store: Store)
 def _search_cost(searches: Sequence[Run]) -> str:
     seconds = Value.of([run.seconds for run in searches])
     mebibytes = max(run.manifest.get("temp_bytes", 0) for run in searches) / 2**20
-    memory = f", {mebibytes:.0f} MiB of features and gradients" if mebibytes else ""
+    memory = f", {mebibytes:.{0 if mebibytes >= 10 else 2}f} MiB of features and gradients" if mebibytes else ""
     return f"{seconds.text(0)} s{memory}, on {_device()}"
 
 
