@@ -22,6 +22,9 @@ from typing import Any, Final, Self
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from flax.serialization import from_state_dict, msgpack_restore, msgpack_serialize, to_state_dict
+
+from hinas_jax.processes import from_first, is_first
 
 Tree = Any
 
@@ -43,15 +46,27 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The numbered checkpoints of a folder. To be closed: use it in a ``with``."""
+    """The numbered checkpoints of a folder. To be closed: use it in a ``with``.
+
+    Of several processes that run together the first one alone reads and writes.
+    """
 
     def __init__(self, folder: Path, *, read_only: bool = False) -> None:
         """Open the folder, and create it unless ``read_only``."""
         self._folder = folder.resolve()
         self._quiet = contextlib.ExitStack()
+        self._manager: Any = None
+        if not is_first():
+            return
+        if not read_only:
+            self._make_folder()
         self._quiet.enter_context(_only_errors_raised())
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=None, create=not read_only, cleanup_tmp_directories=not read_only, save_root_metadata=False
+            max_to_keep=None,
+            create=False,
+            cleanup_tmp_directories=not read_only,
+            save_root_metadata=False,
+            multiprocessing_options=ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0}),
         )
         self._manager = ocp.CheckpointManager(self._folder, item_names=("state", "facts"), options=options)
 
@@ -68,15 +83,16 @@ class Checkpoints:
                 if error is None:  # what went wrong first is told
                     raise
             finally:
-                self._manager.close()
+                if self._manager is not None:
+                    self._manager.close()
 
     def numbers(self) -> list[int]:
         """The numbers of all checkpoints, oldest first."""
-        return sorted(self._manager.all_steps())
+        return [] if self._manager is None else sorted(self._manager.all_steps())
 
     def next_number(self) -> int:
         """The number that the next checkpoint gets."""
-        return max(self._manager.all_steps(), default=0) + 1
+        return max(self.numbers(), default=0) + 1
 
     def save(self, state: Tree, facts: Mapping[str, Any], *, best: int | None = None) -> None:
         """Begin to write a checkpoint, once the one before is on the disk; of those the last ones and the best stay.
@@ -89,6 +105,8 @@ class Checkpoints:
         Raises:
             CheckpointError: this one or the one before cannot be written.
         """
+        if self._manager is None:
+            return
         self.wait()
         there, number = self.numbers(), self.next_number()
         host = _on_host(state)
@@ -108,6 +126,8 @@ class Checkpoints:
         Raises:
             CheckpointError: it cannot be written.
         """
+        if self._manager is None:
+            return
         try:
             self._manager.wait_until_finished()
         except Exception as error:  # Orbax and TensorStore raise what they like
@@ -118,9 +138,28 @@ class Checkpoints:
 
         Damaged ones are told and, once a whole one is found, removed.
 
+        Every process gets what the first one reads.
+
         Raises:
             CheckpointError: there are some, and all are damaged.
         """
+
+        def read() -> bytes:
+            found = self._newest(like, say)
+            if found is None:
+                return b""
+            document = {"number": found.number, "state": to_state_dict(found.state), "facts": json.dumps(found.facts)}
+            content: bytes = msgpack_serialize(document)
+            return content
+
+        content = from_first(read)
+        if not content:
+            return None
+        document = msgpack_restore(content)
+        state = from_state_dict(_on_host(like), document["state"])
+        return Checkpoint(int(document["number"]), state, json.loads(document["facts"]))
+
+    def _newest(self, like: Tree, say: Callable[[str], None]) -> Checkpoint | None:
         damaged: list[int] = []
         for number in reversed(self.numbers()):
             try:
@@ -156,6 +195,12 @@ class Checkpoints:
         if not whole:
             raise CheckpointError(f"{self._folder / str(number)} is damaged (its digest is another)")
         return Checkpoint(number, state, signed["facts"])
+
+    def _make_folder(self) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._unwritten(error) from None
 
     def _unwritten(self, error: Exception) -> CheckpointError:
         return CheckpointError(

@@ -11,7 +11,7 @@ import os
 import select
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Any, Final, NoReturn, Self
 
@@ -46,7 +46,9 @@ class Interruption:
     Elsewhere than in the main thread, which alone gets signals, it does nothing. A signal that is ignored stays so.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, several: bool = False) -> None:
+        """Of ``several`` processes none stops by itself: signals wait for ``stop_together``."""
+        self._several = several
         self._before: dict[signal.Signals, Any] = {}
         self._holding = False
         self._pending: int | None = None
@@ -73,12 +75,22 @@ class Interruption:
             yield
         finally:
             self._holding = False
-        if self._pending is not None:
+        if self._pending is not None and not self._several:
             number, self._pending = self._pending, None
             raise Interrupted(number)
 
+    def stop_together(self, largest: Callable[[int], int]) -> None:
+        """Of several processes, all stop here if a signal asked one of them to: none is left waiting in a step.
+
+        Args:
+            largest: gives each process the largest of the numbers that all of them give.
+        """
+        if self._several and (number := largest(self._pending or 0)):
+            self._pending = None
+            raise Interrupted(number)
+
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._holding:
+        if self._holding or self._several:
             _HEARD.set()
             self._pending = number
         else:

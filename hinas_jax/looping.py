@@ -19,6 +19,7 @@ from hinas_jax.checkpoints import Checkpoint, CheckpointError, Checkpoints
 from hinas_jax.compiling import Say
 from hinas_jax.divergence import DivergenceError, Outcome, require_finite
 from hinas_jax.interruption import Interruption
+from hinas_jax.processes import is_first, joined, largest
 from hinas_jax.progress import Progress
 from hinas_jax.runs import RunFolder
 from hinas_jax.validation import Score
@@ -138,7 +139,7 @@ class Loop(Generic[State]):
             Interrupted: a signal asked to stop; the state is saved.
         """
         plan, folder = self._plan, self._folder.path / "checkpoints"
-        with Interruption() as self._interruption, Checkpoints(folder) as self._checkpoints:
+        with Interruption(several=joined()) as self._interruption, Checkpoints(folder) as self._checkpoints:
             with self._folder.writing():
                 self._state = self._resumed(state)
             done = self._tally.step
@@ -170,6 +171,8 @@ class Loop(Generic[State]):
 
     def _publish_again(self, found: Checkpoint) -> None:
         """The process before may have gone further than its last checkpoint, or left a file damaged."""
+        if not is_first():
+            return
         best = self._tally.best
         if best is not None and best.checkpoint != found.number:
             try:
@@ -184,7 +187,7 @@ class Loop(Generic[State]):
             return False
         if why := self._work.ends(self._rows, self._tally.reported):
             self._progress.say(why)
-        return not why
+        return not largest(bool(why))
 
     def _run_stretch(self, end: int) -> None:
         plan, tally, work = self._plan, self._tally, self._work
@@ -199,6 +202,7 @@ class Loop(Generic[State]):
             if time.monotonic() - self._saved_at > self._save_seconds and tally.step < end:
                 with self._interruption.held():
                     self._save()
+            self._interruption.stop_together(largest)
         self._take()
         steps = end - tally.reported
         row, score = work.evaluate(self._state, end, self._rows)

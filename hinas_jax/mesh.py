@@ -27,21 +27,29 @@ def make_mesh(batch: int) -> Mesh:
     Eight devices and a batch of 12 make a mesh of 6: a batch cut unevenly would have them wait for the largest part.
 
     Raises:
-        MeshError: there are several processes, and the batch does not divide by their number.
+        MeshError: the batch does not divide by the number of processes.
     """
-    processes, local = jax.process_count(), jax.local_device_count()
+    each = devices_each(batch, jax.process_count(), jax.local_device_count())
+    devices = [
+        device
+        for process in range(jax.process_count())
+        for device in [one for one in jax.devices() if one.process_index == process][:each]
+    ]
+    return jax.make_mesh((len(devices),), (DATA,), axis_types=(AxisType.Auto,), devices=devices)
+
+
+def devices_each(batch: int, processes: int, local: int) -> int:
+    """How many of its ``local`` devices each of ``processes`` uses: the most that divide its part of the batch.
+
+    Raises:
+        MeshError: the batch does not divide by the number of processes.
+    """
     if batch % processes:
         raise MeshError(
             f"a batch of {batch} cannot be shared by {processes} processes;"
             f" make it a multiple of {processes} (--search.batch-size, --train.batch-size)"
         )
-    each = max(count for count in range(1, local + 1) if batch // processes % count == 0)
-    devices = [
-        device
-        for process in range(processes)
-        for device in [one for one in jax.devices() if one.process_index == process][:each]
-    ]
-    return jax.make_mesh((len(devices),), (DATA,), axis_types=(AxisType.Auto,), devices=devices)
+    return max(count for count in range(1, local + 1) if batch // processes % count == 0)
 
 
 def describe_mesh(mesh: Mesh, batch: int) -> str:

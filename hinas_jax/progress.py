@@ -9,6 +9,7 @@ from typing import Any, Final, Self
 from tqdm import tqdm
 
 from hinas_jax.compiling import Say
+from hinas_jax.processes import is_first
 
 #: What the bar shows of a row of metrics, in this order, and how.
 _SHOWN: Final[Mapping[str, str]] = {
@@ -27,7 +28,9 @@ class Progress:
     """
 
     def __init__(self, what: str, steps: int, done: int, say: Say) -> None:
-        self._bar = tqdm(total=steps, initial=done, unit="step", desc=what, dynamic_ncols=True, disable=None)
+        self._bar = tqdm(
+            total=steps, initial=done, unit="step", desc=what, dynamic_ncols=True, disable=None if is_first() else True
+        )
         self._what, self._steps, self._done = what, steps, done
         self._line, self._seen = say, dict[str, Any]()
 

@@ -19,6 +19,7 @@ import jax
 
 from hinas_jax.config import Config, ConfigError, differing_fields, load_config
 from hinas_jax.data.sources import prepared_digests
+from hinas_jax.processes import agree, from_first, is_first, require_same
 from hinas_jax.writing import append_line, write_whole
 
 PACKAGES: Final = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "dm-pix", "numpy", "hinas-jax")
@@ -38,7 +39,10 @@ Kind = Literal["search", "train"]
 
 
 class RunFolder:
-    """One run's folder. The same run goes on in it; another one is refused."""
+    """One run's folder. The same run goes on in it; another one is refused.
+
+    Of several processes that run together the first one alone opens it and writes.
+    """
 
     def __init__(
         self, path: Path, config: Config, kind: Kind, splits: Mapping[str, str], *, restart: bool = False
@@ -55,6 +59,7 @@ class RunFolder:
         Raises:
             ConfigError: it holds a run of another kind, config, or pictures, cannot be written, or another process
                 runs in it.
+            ProcessError: another process of this run was given another config or pictures, or failed.
         """
         self.path = path
         self._metrics = path / "metrics.jsonl"
@@ -65,6 +70,11 @@ class RunFolder:
             "data": {"root": config.data.root, "digests": prepared_digests(config.data.root)},
             "splits": dict(splits),
         }
+        require_same("the config or the pictures", (config.to_json() + json.dumps(dict(splits))).encode())
+        agree(lambda: self._open(config, kind, restart) if is_first() else None)
+
+    def _open(self, config: Config, kind: Kind, restart: bool) -> None:
+        path = self.path
         try:
             self._refuse_other_kind(kind)
             path.mkdir(parents=True, exist_ok=True)
@@ -87,7 +97,8 @@ class RunFolder:
 
     def write(self, name: str, text: str) -> None:
         """Write a text file whole or not at all."""
-        write_whole(self.path / name, text)
+        if is_first():
+            write_whole(self.path / name, text)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -107,14 +118,27 @@ class RunFolder:
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         """Add a line to metrics.jsonl; a number that is not finite is null there (JSON has no NaN)."""
         strict = {name: None if isinstance(x, float) and not math.isfinite(x) else x for name, x in row.items()}
-        append_line(self._metrics, json.dumps(strict, allow_nan=False))
+        if is_first():
+            append_line(self._metrics, json.dumps(strict, allow_nan=False))
 
     def cut_metrics(self, step: int) -> list[Mapping[str, Any]]:
         """Drop the rows after ``step``, which a resumed run writes again, and what a killed process left of a row.
 
         Returns:
-            The rows that stay.
+            The rows that stay, on every process.
         """
+        rows: list[Mapping[str, Any]] = json.loads(from_first(lambda: json.dumps(self._cut(step)).encode()))
+        return rows
+
+    def share(self, name: str) -> None:
+        """Leave the first process's file also in the folders, of the same path, of hosts that do not see its own."""
+        content = from_first((self.path / name).read_bytes)
+        file = self.path / name
+        if not is_first() and not (file.is_file() and file.read_bytes() == content):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(file, content)
+
+    def _cut(self, step: int) -> list[Mapping[str, Any]]:
         rows: list[Mapping[str, Any]] = []
         if not self._metrics.exists():
             return rows
@@ -207,6 +231,7 @@ def environment() -> dict[str, Any]:
         "backend": jax.default_backend(),
         "device": jax.devices()[0].device_kind,
         "devices": jax.device_count(),
+        "processes": jax.process_count(),
     }
 
 

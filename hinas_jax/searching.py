@@ -32,6 +32,7 @@ from hinas_jax.looping import Best, Loop, Plan, Row
 from hinas_jax.mesh import describe_mesh, make_mesh, replicate, spread, whole
 from hinas_jax.objective import batch_loss, f_net
 from hinas_jax.optimisers import arch_optimiser, weight_optimiser
+from hinas_jax.processes import agree, is_first
 from hinas_jax.progress import Progress
 from hinas_jax.runs import RunFolder
 from hinas_jax.space.initialise import initialise
@@ -224,14 +225,12 @@ def search(
         DivergenceError: a loss or a gradient is not finite.
         Interrupted: SIGTERM or Ctrl-C; the state is saved.
         PictureError: the pictures cannot be used.
+        ProcessError: another one of several processes failed, or was given another config or other pictures.
         MemoryNeedError: a step needs more memory than the device has.
     """
     started = time.monotonic()
     task = config.task.build()
-    pictures = load_pictures(config.data.root, "train", task.channels, config.data.exclude, say, paired=task.paired)
-    assert pictures is not None  # only the test role may be absent
-    pictures = large_enough(pictures, crop_side(task, config.search.patch), "the search", say)
-    parts = split(pictures, config.seed, config.data.validation_fraction)
+    parts = agree(lambda: _load_parts(config, task, say))
     digests = {name: part.digest() for name, part in zip("WAV", parts, strict=True)}
     if batch == "auto":
         config = _fit_batch(config, workdir, parts[:2], restart, say)
@@ -247,6 +246,7 @@ def search(
             )
         with folder.writing():
             folder.write_manifest(seconds=round(tally.seconds, 1), temp_bytes=work.temp_bytes)
+        folder.share("architecture.json")
         return Architecture.load(workdir / "architecture.json")
 
 
@@ -258,6 +258,13 @@ def _fit_batch(config: Config, workdir: Path, parts: tuple[PictureSet, ...], res
     return fit_batch(
         config, "search", workdir, restart, searcher.weight_step, state, searcher.task, most=most, held=held, say=say
     )
+
+
+def _load_parts(config: Config, task: Task, say: Say) -> tuple[PictureSet, ...]:
+    pictures = load_pictures(config.data.root, "train", task.channels, config.data.exclude, say, paired=task.paired)
+    assert pictures is not None  # only the test role may be absent
+    pictures = large_enough(pictures, crop_side(task, config.search.patch), "the search", say)
+    return split(pictures, config.seed, config.data.validation_fraction)
 
 
 class _Search:
@@ -369,7 +376,8 @@ class _Search:
         del best
         architecture = decode_for(jax.device_get(state.arch), self._config)
         self._folder.write("architecture.json", architecture.to_json())
-        draw_architecture(architecture, self._folder.path / "architecture.svg")
+        if is_first():
+            draw_architecture(architecture, self._folder.path / "architecture.svg")
 
     def _epoch_key(self, epoch: int) -> PRNGKeyArray:
         key: PRNGKeyArray = self.place(jax.random.fold_in(self._key, epoch))

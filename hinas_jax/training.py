@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
+from flax.serialization import msgpack_restore, msgpack_serialize
 from jax.sharding import AbstractMesh, Mesh
 from jaxtyping import Array, Float, Int32, PRNGKeyArray
 
@@ -30,6 +31,7 @@ from hinas_jax.mesh import describe_mesh, make_mesh, replicate, spread, whole
 from hinas_jax.modelfile import Model
 from hinas_jax.objective import batch_loss, f_net
 from hinas_jax.optimisers import training_optimiser
+from hinas_jax.processes import agree, from_first, is_first
 from hinas_jax.progress import Progress
 from hinas_jax.runs import RunFolder
 from hinas_jax.space.inherit import inherit
@@ -177,24 +179,21 @@ def train(
         DivergenceError: a loss or a gradient is not finite.
         Interrupted: SIGTERM or Ctrl-C; the state is saved.
         PictureError: the pictures cannot be used.
+        ProcessError: another one of several processes failed, or was given another config or other pictures.
         MemoryNeedError: a step needs more memory than the device has.
     """
     started = time.monotonic()
     _check_task(config, architecture)
     task = config.task.build()
-    pictures = load_pictures(config.data.root, "train", task.channels, config.data.exclude, say, paired=task.paired)
-    assert pictures is not None  # only the test role may be absent
-    pictures = large_enough(pictures, crop_side(task, config.train.patch), "training", say)
-    w, a, v = split(pictures, config.seed, config.data.validation_fraction)
+    used, v = agree(lambda: _load_parts(config, task, say))
     network = architecture.scaled(config.train.width_scale)
-    supernet = best_supernet(Path(config.train.warm_start), config, network) if config.train.warm_start else None
-    used = w.joined(a)
+    supernet = _first_supernet(config, network) if config.train.warm_start else None
     splits = {"train": used.digest(), "V": v.digest()}
     if batch == "auto":
         config = _fit_batch(config, network, workdir, used, restart, say)
     with RunFolder(workdir, config, "train", splits, restart=restart) as folder:
         with folder.writing():
-            _claim_architecture(folder, network)
+            agree(lambda: _claim_architecture(folder, network) if is_first() else None)
         say(f"pictures: {len(used)} to train on, {len(v)} to validate with; {network.parameters():,} parameters")
         validation = Validation(v, task, seed=config.seed, tile=config.train.patch, batch=config.train.batch_size)
         work = _Training(config, folder, task, network, used, validation, say)
@@ -207,6 +206,8 @@ def train(
                 f"no evaluation gave a number (see {workdir / 'metrics.jsonl'}): the training diverged;"
                 f" {_mend(config)}, and give --restart"
             )
+        folder.share("architecture.json")
+        folder.share("model.safetensors")
     if tally.best.score.psnr < (untouched := validation.skip_score().psnr):
         say(f"the network restores V worse than f_skip alone ({untouched:.2f} dB): it needs more steps or a lower rate")
     return Model.load(workdir / "model.safetensors")
@@ -222,6 +223,15 @@ def _fit_batch(
     return fit_batch(
         config, "train", workdir, restart, trainer.step, state, trainer.task, most=LARGEST_BATCH, held=held, say=say
     )
+
+
+def _load_parts(config: Config, task: Task, say: Say) -> tuple[PictureSet, PictureSet]:
+    """The pictures to train on, and V."""
+    pictures = load_pictures(config.data.root, "train", task.channels, config.data.exclude, say, paired=task.paired)
+    assert pictures is not None  # only the test role may be absent
+    pictures = large_enough(pictures, crop_side(task, config.train.patch), "training", say)
+    w, a, v = split(pictures, config.seed, config.data.validation_fraction)
+    return w.joined(a), v
 
 
 class _Training:
@@ -309,7 +319,7 @@ class _Training:
 
     def publish(self, state: TrainState, best: Best | None) -> None:
         """Write model.safetensors, once there is a best network."""
-        if best is None:
+        if best is None or not is_first():
             return
         card = {
             "task": dataclasses.asdict(self._config.task),
@@ -353,6 +363,17 @@ def _variables(state: TrainState) -> dict[str, Tree]:
 
 def _mend(config: Config) -> str:
     return mend("train", config.train.learning_rate, config.train.gradient_clip)
+
+
+def _first_supernet(config: Config, network: Architecture) -> dict[str, Tree]:
+    """The supernet to start from, as the first process reads it."""
+
+    def read() -> bytes:
+        supernet: bytes = msgpack_serialize(best_supernet(Path(config.train.warm_start), config, network))
+        return supernet
+
+    variables: dict[str, Tree] = msgpack_restore(from_first(read))
+    return variables
 
 
 def best_supernet(workdir: Path, config: Config, architecture: Architecture) -> dict[str, Tree]:

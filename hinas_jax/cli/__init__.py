@@ -1,7 +1,8 @@
 """The command line `hinas`: reads arguments and configs, calls the library, and tells mistakes in one line.
 
 Each command is a module here, with its arguments as a dataclass and ``run(words)``; COMMANDS lists them.
-Exit codes: 0 done; 2 the caller's mistake; 1 a defect of ours.
+Exit codes: 0 done; 2 the caller's mistake; 1 a defect of ours; 130 and 143 interrupted; 75 another of several processes
+is gone.
 """
 
 from __future__ import annotations
@@ -9,10 +10,14 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
+import jax
+
+from hinas_jax import processes
 from hinas_jax.cli import data, demo, draw, evaluate, random, restore, search, table, train
 from hinas_jax.cli.arguments import CONFIG_FILES, say, tell
 from hinas_jax.cli.mistakes import MISTAKES
@@ -59,7 +64,29 @@ COMMANDS: Final[Mapping[str, Command]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command and exit with its code."""
+    """Run a command and exit with its code.
+
+    One of several processes that fails ends at once, for the others may wait for it in the middle of a step.
+    """
+    try:
+        _run(arguments)
+    except SystemExit as end:
+        if end.code and processes.joined():
+            processes.leave(end.code if isinstance(end.code, int) else 1)
+        raise
+    except jax.errors.JaxRuntimeError as error:
+        if not processes.joined():
+            raise
+        say(f"hinas: {processes.lost(error)}")
+        processes.leave(processes.LOST)
+    except Exception:
+        if not processes.joined():
+            raise
+        traceback.print_exc()
+        processes.leave(1)
+
+
+def _run(arguments: Sequence[str] | None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help"):
         (tell if words else say)(_usage())

@@ -11,7 +11,9 @@ from hinas_jax.config import ConfigError
 from hinas_jax.data.pictures import PictureError
 from hinas_jax.divergence import DivergenceError
 from hinas_jax.evaluation import EvaluationError
+from hinas_jax.mesh import MeshError
 from hinas_jax.modelfile import ModelError
+from hinas_jax.processes import ProcessError
 
 
 class UsageError(ValueError):
@@ -19,6 +21,6 @@ class UsageError(ValueError):
 
 
 MISTAKES: Final = (
-    ArchitectureError, CheckpointError, ConfigError, DivergenceError, EvaluationError, MemoryNeedError, ModelError,
-    PictureError, UsageError,
+    ArchitectureError, CheckpointError, ConfigError, DivergenceError, EvaluationError, MemoryNeedError, MeshError,
+    ModelError, PictureError, ProcessError, UsageError,
 )  # fmt: skip

@@ -9,13 +9,14 @@ from typing import Annotated
 import tyro
 
 from hinas_jax.batching import Batch
-from hinas_jax.cli.arguments import parse, say, tell
+from hinas_jax.cli.arguments import parse, tell
+from hinas_jax.cli.several import Several
 from hinas_jax.config import Config
 from hinas_jax.searching import search
 
 
 @dataclasses.dataclass(frozen=True)
-class Search:
+class Search(Several):
     """Search an architecture. Every field of the config can be replaced."""
 
     workdir: Path
@@ -30,6 +31,7 @@ class Search:
 def run(words: list[str]) -> None:
     """Run the command with these arguments."""
     options = parse(Search, words, "search", takes_config=True)
+    say = options.join()
     architecture = search(options.config, options.workdir, restart=options.restart, batch=options.batch, say=say)
     tell(
         f"{options.workdir / 'architecture.json'}:"

@@ -10,13 +10,14 @@ import tyro
 
 from hinas_jax.architecture import Architecture
 from hinas_jax.batching import Batch
-from hinas_jax.cli.arguments import parse, say, tell
+from hinas_jax.cli.arguments import parse, tell
+from hinas_jax.cli.several import Several
 from hinas_jax.config import Config
 from hinas_jax.training import train
 
 
 @dataclasses.dataclass(frozen=True)
-class Train:
+class Train(Several):
     """Train an architecture. Every field of the config can be replaced."""
 
     workdir: Path
@@ -33,6 +34,7 @@ class Train:
 def run(words: list[str]) -> None:
     """Run the command with these arguments."""
     options = parse(Train, words, "train", takes_config=True)
+    say = options.join()
     model = train(
         options.config,
         Architecture.load(options.architecture),
