@@ -1,29 +1,33 @@
-"""The steps of a search, and a network, lower for GPU and TPU on a machine that has neither."""
+"""The steps of a search, and a network, lower for GPUs of both makers and TPU on a machine that has none of them."""
 
 import jax
 import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import picture
+from jax.sharding import AbstractMesh, AxisType
+from tiny import picture, random_variables
 
 from hinas_jax.architecture import Architecture, CellArchitecture, Edge
 from hinas_jax.config import Config, LossConfig, SearchConfig, TaskConfig, TrainConfig
 from hinas_jax.data.patches import to_device
 from hinas_jax.data.sources import PictureSet
+from hinas_jax.mesh import DATA, whole
 from hinas_jax.optimisers import training_optimiser
 from hinas_jax.searching import make_searcher, search_steps
+from hinas_jax.space.folded import apply_folded, fold
 from hinas_jax.space.initialise import initialise, variable_shapes
 from hinas_jax.space.network import Network
 from hinas_jax.space.search_space import SearchSpace
+from hinas_jax.tasks import restore, task_of
 from hinas_jax.training import Trainer, train_steps
 
-PLATFORMS = ("cuda", "tpu")
+PLATFORMS = ("cuda", "rocm", "tpu")
 SPACE = SearchSpace(layers=2, nodes=1, base_width=2, width_factors=(1, 2), start_width=2, end_width=2)
 
 
-def lower(function, *arguments):
-    exported = jax.export.export(jax.jit(function), platforms=PLATFORMS)(*arguments)
+def lower(function, *arguments, **options):
+    exported = jax.export.export(jax.jit(function, **options), platforms=PLATFORMS)(*arguments)
     assert exported.platforms == PLATFORMS
     return exported
 
@@ -73,6 +77,24 @@ def test_an_epoch_of_a_search_lowers(name):
     assert "stablehlo.while" in exported.mlir_module()
 
 
+def test_an_epoch_of_a_search_on_eight_devices_lowers():
+    """Batches cut in eight, everything else whole on each: what the same program is on a mesh of eight."""
+    mesh = AbstractMesh((8,), (DATA,), axis_types=(AxisType.Auto,))
+    searcher = make_searcher(Config(space=SPACE, search=SearchConfig(patch=12)), 5, mesh)
+    state = jax.eval_shape(searcher.init, jax.random.key(0))
+
+    def epoch(state, seed, first, w, a):
+        key = jax.random.key(seed)
+        return search_steps(searcher, state, key, first, w, a, steps=2, count=2, batch=8, patch=12, alternate=True)
+
+    source = source_of(TASKS["denoise"])
+    on_all = {"in_shardings": whole(mesh), "out_shardings": whole(mesh)}
+    shapes_only = jax.eval_shape(lambda *tree: tree, np.int32(0), np.int32(0), source, source)
+    exported = lower(epoch, state, *shapes_only, **on_all)
+    assert exported.nr_devices == 8
+    assert f'{{"{DATA}"}}' in exported.mlir_module()  # some arrays are cut along the mesh
+
+
 @pytest.mark.parametrize("name", TASKS)
 def test_a_stretch_of_training_lowers(name):
     task = TASKS[name]
@@ -102,4 +124,14 @@ def test_a_network_lowers(task, channels, scale):
     network = Network(architecture(task, channels, scale))
     x = picture(1, 8, 9, channels)
     exported = lower(lambda v, x: network.apply(v, x, train=False), variable_shapes(network, channels), x)
+    assert exported.out_avals[0].shape == (1, 8 * scale, 9 * scale, channels)
+
+
+@pytest.mark.parametrize(("task", "channels", "scale"), [("denoise", 1, 1), ("super_resolve", 3, 3)])
+def test_the_inference_of_a_network_lowers(task, channels, scale):
+    """What restores pictures: normalisation folded into the kernels, and f_skip added."""
+    found = architecture(task, channels, scale)
+    x = picture(1, 8, 9, channels)
+    weights = fold(found, random_variables(Network(found), x, train=False))
+    exported = lower(lambda w, x: restore(task_of(found), apply_folded(found, w, x, apart=False), x), weights, x)
     assert exported.out_avals[0].shape == (1, 8 * scale, 9 * scale, channels)
