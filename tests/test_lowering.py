@@ -42,21 +42,30 @@ def shapes(tree):
     return [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree)]
 
 
+def outcomes(tree, *steps):
+    """Shapes of what updates of these parameters tell: the loss, and the gradient's peak in each group."""
+    return [(steps, jnp.float32), ((*steps, len(tree)), jnp.float32)]
+
+
+def told(exported):
+    return [(aval.shape, aval.dtype) for aval in exported.out_avals]
+
+
 def source_of(task):
     pixels = np.zeros((30, 31, task.channels), np.uint8)
     return to_device(PictureSet(("a", "b"), (pixels, pixels)), page=64)
 
 
-@pytest.mark.parametrize("step", ["weight_step", "arch_step"])
+@pytest.mark.parametrize(("step", "moved"), [("weight_step", "params"), ("arch_step", "arch")])
 @pytest.mark.parametrize("name", TASKS)
-def test_the_steps_of_a_search_lower(step, name):
+def test_the_steps_of_a_search_lower(step, moved, name):
     task = TASKS[name]
     searcher = make_searcher(Config(task=task, space=SPACE, search=SearchConfig(patch=12)), 5)
     state = jax.eval_shape(searcher.init, jax.random.key(0))
     degraded = picture(2, 12, 12, task.channels)
     clean = picture(2, 12 * task.scale, 12 * task.scale, task.channels)
     exported = lower(getattr(searcher, step), state, degraded, clean)
-    assert [(aval.shape, aval.dtype) for aval in exported.out_avals] == [*shapes(state), ((), jnp.float32)]
+    assert told(exported) == shapes(state) + outcomes(getattr(state, moved))
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -72,8 +81,7 @@ def test_an_epoch_of_a_search_lowers(name):
 
     source = source_of(task)
     exported = lower(epoch, state, 0, jnp.asarray(0, jnp.int32), source, source)
-    scalar = ((), jnp.float32)
-    assert [(aval.shape, aval.dtype) for aval in exported.out_avals] == [*shapes(state), scalar, scalar]
+    assert told(exported) == shapes(state) + outcomes(state.arch, 2) + outcomes(state.params, 2)
     assert "stablehlo.while" in exported.mlir_module()
 
 
@@ -106,7 +114,7 @@ def test_a_stretch_of_training_lowers(name):
         return train_steps(trainer, state, jax.random.key(seed), source, count=2, batch=2, patch=12)
 
     exported = lower(stretch, state, 0, source_of(task))
-    assert [(aval.shape, aval.dtype) for aval in exported.out_avals] == [*shapes(state), ((), jnp.float32)]
+    assert told(exported) == shapes(state) + outcomes(state.params, 2)
     assert "stablehlo.while" in exported.mlir_module()
 
 
