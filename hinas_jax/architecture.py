@@ -34,6 +34,7 @@ _OPERATION_WEIGHTS: Final[Mapping[str, tuple[int, int, int]]] = {
     "dil3": (3, 0, 1),
     "dil5": (5, 0, 1),
     "skip": (1, 0, 0),
+    "none": (1, 0, 0),
 }
 
 
@@ -178,13 +179,15 @@ class Architecture:
     def parameters(self) -> int:
         """Trainable parameters of the network, counted by formula (running statistics are not parameters)."""
         inputs = [self.start_width, *(self.node_count * width for width in self.widths)]
-        total = _convolution(3, self.channels, self.start_width) + _convolution(3, self.start_width, self.start_width)
+        total: int = convolution_parameters(3, self.channels, self.start_width)
+        total += convolution_parameters(3, self.start_width, self.start_width)
         for layer, (cell, width) in enumerate(zip(self.cells, self.widths, strict=True)):
             sources = (inputs[layer], inputs[max(layer - 1, 0)])  # h_{l-1}, h_{l-2}
-            total += sum(_router(channels, width) for k, channels in enumerate(sources) if cell.uses(k))
-            total += sum(_operation(name, width) for name in cell.operations())
-        total += _convolution(3, inputs[-1], self.end_width)
-        return total + _convolution(3, self.end_width, self.channels * self.scale**2)
+            total += sum(router_parameters(channels, width) for k, channels in enumerate(sources) if cell.uses(k))
+            total += sum(operation_parameters(name, width) for name in cell.operations())
+        total += convolution_parameters(3, inputs[-1], self.end_width)
+        total += convolution_parameters(3, self.end_width, self.channels * self.scale**2)
+        return total
 
     def to_json(self) -> str:
         """The architecture as indented JSON, the same text for the same value."""
@@ -257,6 +260,27 @@ def source_name(source: int) -> str:
     return ("h_{l-1}", "h_{l-2}")[source] if source < 2 else f"x_{source - 1}"
 
 
+def convolution_parameters(kernel: int, inputs: Any, outputs: Any) -> Any:
+    """Parameters of a convolution with bias; channels may be arrays, and the result then is one."""
+    return kernel * kernel * inputs * outputs + outputs
+
+
+def router_parameters(inputs: Any, width: Any) -> Any:
+    """Parameters of the 1x1 convolution that makes a feature, with its normalisation; channels may be arrays."""
+    return inputs * width + _batch_norm(width)
+
+
+def operation_parameters(name: str, width: Any) -> Any:
+    """Parameters of an operation on ``width`` channels, which may be an array; skip and none have none."""
+    kernel, separable, dense = _OPERATION_WEIGHTS[name]
+    weights = separable * (kernel**2 * width + width**2) + dense * kernel**2 * width**2
+    return weights + (separable + dense) * _batch_norm(width)
+
+
+def _batch_norm(width: Any) -> Any:
+    return 2 * width
+
+
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -277,21 +301,3 @@ def _edge_from_json(document: Mapping[str, Any]) -> Edge:
     if not isinstance(name, str) or not re.fullmatch("x_[1-9][0-9]{0,3}", name):
         raise ArchitectureError(f"an edge comes from {name!r}; known are h_{{l-1}}, h_{{l-2}}, x_1, x_2, ...")
     return Edge(int(name[2:]) + 1, document["operation"])
-
-
-def _convolution(kernel: int, inputs: int, outputs: int) -> int:
-    return kernel * kernel * inputs * outputs + outputs
-
-
-def _batch_norm(width: int) -> int:
-    return 2 * width
-
-
-def _router(inputs: int, width: int) -> int:
-    return inputs * width + _batch_norm(width)
-
-
-def _operation(name: str, width: int) -> int:
-    kernel, separable, dense = _OPERATION_WEIGHTS[name]
-    weights = separable * (kernel**2 * width + width**2) + dense * kernel**2 * width**2
-    return weights + (separable + dense) * _batch_norm(width)

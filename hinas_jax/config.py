@@ -157,6 +157,12 @@ class SearchConfig:
     """alpha and beta: Adam's learning rate."""
     arch_weight_decay: float = 1e-3
     """alpha and beta: weight decay, added to the gradient."""
+    arch_gradient: Literal["first-order", "second-order"] = "first-order"
+    """alpha and beta: the gradient of the loss on A with the kernels as they are (the paper), or after the step on W
+    that alpha and beta bring (DARTS's unrolled gradient, three times the time or more; docs/search_options.md)."""
+    parameter_weight: float = 0.0
+    """alpha and beta: loss for each million parameters that the network is expected to have; 0: none, as in the
+    paper."""
     early_stop: Literal["none", "rank-stable", "skip-count"] = "none"
     """When to end before the last epoch (docs/search_options.md): never, as in the paper; once the ranking of alpha has
     not changed for stable_epochs epochs; or once a cell has skip_limit skip connections."""
@@ -177,6 +183,7 @@ class SearchConfig:
         )
         _require_parts(self, "search", "warmup", "evaluate_after", "momentum")
         _require_not_negative(self, "search", "gradient_clip", "weight_decay", "arch_weight_decay")
+        _require_not_negative(self, "search", "parameter_weight")
 
     @property
     def warmup_epochs(self) -> int:

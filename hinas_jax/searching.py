@@ -1,4 +1,4 @@
-"""The search of section 3.4: alternate first-order updates of the kernels on W and of alpha and beta on A.
+"""The search of section 3.4: alternate updates of the kernels on W and of alpha and beta on A.
 
 ``loss -> gradients -> step -> epoch`` are pure functions of a SearchState; ``search`` is the thin loop around them.
 """
@@ -19,6 +19,7 @@ from flax import struct
 from jax.sharding import AbstractMesh, Mesh
 from jaxtyping import Array, Float, Int32, PRNGKeyArray
 
+from hinas_jax.arch_gradients import ArchGradient, Patches, chosen, first_order
 from hinas_jax.architecture import Architecture
 from hinas_jax.batching import Batch, fit_batch
 from hinas_jax.compiling import Say, compile_step, scan_steps, steps_per_call
@@ -66,6 +67,7 @@ class Searcher:
     weights: optax.GradientTransformation
     architecture: optax.GradientTransformation
     mesh: Mesh | AbstractMesh
+    arch_gradient: ArchGradient = first_order
 
     def init(self, key: PRNGKeyArray) -> SearchState:
         """The state before the first step."""
@@ -104,11 +106,13 @@ class Searcher:
         ), outcome(loss, grads)
 
     def arch_step(
-        self, state: SearchState, degraded: Float[Array, "..."], clean: Float[Array, "..."]
+        self, state: SearchState, degraded: Float[Array, "..."], clean: Float[Array, "..."], w: Patches | None = None
     ) -> tuple[SearchState, Outcome]:
-        """Update alpha and beta on a batch of A; kernels and statistics stay. First order."""
-        gradient = jax.value_and_grad(self.loss_of, argnums=1, has_aux=True)
-        (loss, _), grads = gradient(state.params, state.arch, state.batch_stats, degraded, clean)
+        """Update alpha and beta on a batch of A; kernels and statistics stay.
+
+        A second-order gradient also needs ``w``, the batch of W that comes next.
+        """
+        loss, grads = self.arch_gradient(self, state, (degraded, clean), w)
         updates, optimiser = self.architecture.update(grads, state.arch_optimiser, state.arch)
         arch = optax.apply_updates(state.arch, updates)
         return dataclasses.replace(state, arch=arch, arch_optimiser=optimiser), outcome(loss, grads)
@@ -162,10 +166,10 @@ def search_steps(
 
     def step(state: SearchState, inputs: tuple[Any, Any, Array]) -> tuple[SearchState, dict[str, Outcome]]:
         draws, keys, place = inputs
-        outcomes = {}
+        outcomes, on_w = {}, take(w, place, draws["w"], keys["w"])
         if alternate:
-            state, outcomes["arch_loss"] = searcher.arch_step(state, *take(a, place, draws["a"], keys["a"]))
-        state, outcomes["loss"] = searcher.weight_step(state, *take(w, place, draws["w"], keys["w"]))
+            state, outcomes["arch_loss"] = searcher.arch_step(state, *take(a, place, draws["a"], keys["a"]), on_w)
+        state, outcomes["loss"] = searcher.weight_step(state, *on_w)
         return state, outcomes
 
     return scan_steps(step, state, (draws, degrade_keys, jnp.arange(count)))
@@ -444,4 +448,5 @@ def make_searcher(config: Config, steps_per_epoch: int, mesh: Mesh | AbstractMes
         weights=weight_optimiser(config.search, config.search.epochs * steps_per_epoch),
         architecture=arch_optimiser(config.search),
         mesh=mesh or make_mesh(config.search.batch_size),
+        arch_gradient=chosen(config),
     )

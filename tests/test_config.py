@@ -66,6 +66,8 @@ WRONG = {
     "search.gradient_clip": [-0.1],
     "search.arch_learning_rate": [0.0],
     "search.arch_weight_decay": [-1e-9],
+    "search.arch_gradient": ["third-order", 2],
+    "search.parameter_weight": [-1.0, float("inf"), "1"],
     "search.early_stop": ["never", None, True],
     "search.stable_epochs": [0, 1.5],
     "search.skip_limit": [0, True],
@@ -199,7 +201,7 @@ def _all_different():
         "loss": {"ssim_weight": 0, "pixel_loss": "l1"},
         "search": dict.fromkeys((f.name for f in dataclasses.fields(SearchConfig)), 0.25)
         | {"epochs": 1, "batch_size": 1, "patch": 11, "crops_per_picture": 2}
-        | {"early_stop": "skip-count", "stable_epochs": 1, "skip_limit": 1},
+        | {"arch_gradient": "second-order", "early_stop": "skip-count", "stable_epochs": 1, "skip_limit": 1},
         "decode": {"max_skips": 0},
         "train": {"steps": 1, "batch_size": 1, "patch": 11, "recipe": "modern", "learning_rate": 1}
         | {"width_scale": 1, "warm_start": "x", "validate_every": 1, "gradient_clip": 2},
