@@ -30,6 +30,7 @@ from hinas_jax.data.sources import BUNDLED, TFDS, PictureSet, Role, load_picture
 from hinas_jax.inference import ready
 from hinas_jax.metrics import SSIM_WINDOW, psnr, ssim
 from hinas_jax.modelfile import Model
+from hinas_jax.released import model_path, released_models
 from hinas_jax.tasks import TASKS, Task, TaskName, build_task, crop_to_multiple, task_of
 from hinas_jax.tiling import tile_starts
 from hinas_jax.writing import write_whole
@@ -92,7 +93,7 @@ def evaluate(
     """Measure a model file or a baseline.
 
     Args:
-        model: path of a model file, or one of BASELINES.
+        model: path of a model file, the name of a released model, or one of BASELINES.
         images: folder of clean pictures, all of which are used.
         data: a root as in the config's ``data.root``, whose test pictures are used; default: bundled.
         protocol: see the head of this module.
@@ -113,9 +114,10 @@ def evaluate(
     """
     if not 0 <= seed < 2**32:
         raise EvaluationError(f"--seed must lie in 0..{2**32 - 1}, not {seed}")
-    if model not in BASELINES and not Path(model).exists():
-        raise EvaluationError(f"{model} is neither a model file nor one of the baselines {', '.join(BASELINES)}")
-    loaded = None if model in BASELINES else Model.load(Path(model))
+    if model not in BASELINES and not model_path(model).exists():
+        known = ", ".join([*BASELINES, *released_models()])
+        raise EvaluationError(f"{model} is neither a model file nor a released model or a baseline, which are {known}")
+    loaded = None if model in BASELINES else Model.load(model_path(model))
     given = {"sigma": sigma, "scale": scale, "quality": quality, "blur": blur}
     asked = {name: value for name, value in given.items() if value is not None}
     if loaded is None:

@@ -84,6 +84,12 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def best_row(metrics: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The row with the largest SSIM + PSNR / 100, the first of equals: what search and training keep."""
+    measured = [row for row in metrics if all(isinstance(row.get(name), numbers.Real) for name in ("psnr", "ssim"))]
+    return max(measured, key=lambda row: row["ssim"] + row["psnr"] / 100, default=None)
+
+
 def plot_search(metrics: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Plot a search over its epochs: losses, PSNR and SSIM on V, entropies of α and β, skip connections.
 

@@ -34,7 +34,7 @@ def test_imports_only_ever_go_down():
 @pytest.mark.parametrize(
     ("floor", "broken"),
     [
-        ('"searching | training | restoring"', '"training | restoring"'),  # a module without a floor
+        ('"searching | training | ', '"training | '),  # a module without a floor
         ('"metrics | mesh', '"metrics | losses | mesh'),  # two that are said to stand apart
     ],
 )

@@ -18,7 +18,7 @@ from typing import Final, NoReturn
 import jax
 
 from hinas_jax import processes
-from hinas_jax.cli import data, demo, draw, evaluate, random, restore, search, table, train
+from hinas_jax.cli import data, demo, draw, evaluate, export, models, random, report, restore, search, table, train
 from hinas_jax.cli.arguments import CONFIG_FILES, say, tell
 from hinas_jax.cli.mistakes import MISTAKES
 from hinas_jax.compiling import enable_compilation_cache
@@ -51,8 +51,13 @@ COMMANDS: Final[Mapping[str, Command]] = {
         evaluate.run, "MODEL [--images DIR | --data SET] --json FILE", "measure a model, or a baseline"
     ),
     "restore": Command(restore.run, "MODEL INPUT... --output DIR", "restore pictures"),
+    "export": Command(
+        export.run, "MODEL --format stablehlo|onnx --output FILE", "write a model for programs without this package"
+    ),
+    "models": Command(models.run, "", "list the released models"),
     "draw": Command(draw.run, "ARCHITECTURE --output FILE.svg|.png", "draw an architecture"),
     "data": Command(data.run, "list | prepare NAME [--from DIR]", "prepare the paper's picture sets, or your own"),
+    "report": Command(report.run, "WORKDIR... [--output FILE.html]", "one page of one or several runs"),
     "demo": Command(demo.run, "[--workdir DIR]", "all of it in miniature, on bundled pictures"),
     "random": Command(
         random.run, "CONFIG --workdir DIR [--count N] [--field value]...", "train random architectures", goes_on=True

@@ -19,7 +19,7 @@ class Evaluate:
     """Measure a model by a named protocol."""
 
     model: Annotated[str, tyro.conf.Positional]
-    """A model file, or a baseline: identity, gaussian-blur, bicubic."""
+    """A model file, the name of a released model, or a baseline: identity, gaussian-blur, bicubic."""
     json: Path
     """Where to write the result."""
     images: Path | None = None

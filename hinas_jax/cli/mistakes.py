@@ -11,9 +11,11 @@ from hinas_jax.config import ConfigError
 from hinas_jax.data.pictures import PictureError
 from hinas_jax.divergence import DivergenceError
 from hinas_jax.evaluation import EvaluationError
+from hinas_jax.exporting import ExportError
 from hinas_jax.mesh import MeshError
 from hinas_jax.modelfile import ModelError
 from hinas_jax.processes import ProcessError
+from hinas_jax.reporting import ReportError
 
 
 class UsageError(ValueError):
@@ -21,6 +23,6 @@ class UsageError(ValueError):
 
 
 MISTAKES: Final = (
-    ArchitectureError, CheckpointError, ConfigError, DivergenceError, EvaluationError, MemoryNeedError, MeshError,
-    ModelError, PictureError, ProcessError, UsageError,
+    ArchitectureError, CheckpointError, ConfigError, DivergenceError, EvaluationError, ExportError, MemoryNeedError,
+    MeshError, ModelError, PictureError, ProcessError, ReportError, UsageError,
 )  # fmt: skip

@@ -12,14 +12,15 @@ from hinas_jax import restoring
 from hinas_jax.cli.arguments import parse, say
 from hinas_jax.cli.mistakes import MISTAKES, UsageError
 from hinas_jax.data.pictures import PictureError
+from hinas_jax.released import model_path
 
 
 @dataclasses.dataclass(frozen=True)
 class Restore:
     """Restore pictures with a model."""
 
-    model: Annotated[Path, tyro.conf.Positional]
-    """A model file."""
+    model: Annotated[str, tyro.conf.Positional]
+    """A model file, or the name of a released model."""
     inputs: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Pictures, or folders of pictures."""
     output: Path
@@ -35,7 +36,7 @@ def run(words: list[str]) -> None:
     options = parse(Restore, words, "restore")
     try:
         failures = restoring.restore_files(
-            options.model, options.inputs, options.output, tile=options.tile, keep=options.keep, say=say
+            model_path(options.model), options.inputs, options.output, tile=options.tile, keep=options.keep, say=say
         )
     except MISTAKES:
         raise
