@@ -1,12 +1,13 @@
 """A short trial of ways to move alpha and beta: the paper's, those that are options, and those that are not.
 
-Command:  python benchmarks/search_options.py --seeds 2 --output runs/search_options.json
-Hardware: any; about 10 minutes on 2 CPU cores
+Command:  python benchmarks/search_options.py --costs          (what a step costs; traces only, a minute)
+          python benchmarks/search_options.py --seeds 2 --output runs/search_options.json
+Hardware: any
 
-Each searches with the config ``demo`` cut down to one layer (12 epochs, 120 steps, half of them warm-up). A row tells
-the floating point operations and the temporaries of one alternating step, as compiled, and after the last epoch the
-skip connections that alpha would keep, its entropy, the parameters of the network, and the supernet's PSNR on V. Next
-to it the differences between seeds tell how little so short a trial can decide.
+A row tells the floating point operations of one alternating step of the config ``demo``, as traced, and the features
+that its kernels' gradient keeps. Without --costs it also tells what a search of one layer (12 epochs, 120 steps, half
+of them warm-up) ends with: the skip connections that alpha would keep, its entropy, the parameters of the network, the
+supernet's PSNR on V. Differences between seeds tell how little so short a trial can decide.
 
 Gumbel sampling (SNAS, GDAS) and partial channels (PC-DARTS) are no options of the library; they live here alone.
 """
@@ -28,7 +29,6 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from hinas_jax import searching
-from hinas_jax.compiling import compiler_options
 from hinas_jax.config import Config, load_config
 from hinas_jax.report import read_metrics
 from hinas_jax.searching import Searcher, make_searcher, search
@@ -96,43 +96,58 @@ def variant(name: str, config: Config) -> Iterator[Config]:
 
 
 def step_cost(config: Config) -> dict[str, float]:
-    """GFLOP and MiB of temporaries of one alternating step."""
+    """GFLOP of one alternating step, and MiB that the kernels' gradient keeps."""
     searcher = searching.make_searcher(config, 10)
     side, batch = config.search.patch, config.search.batch_size
-    patches = jnp.zeros((batch, side, side, 1))
+    patches = jax.ShapeDtypeStruct((batch, side, side, 1), jnp.float32)
 
     def step(state: Any, degraded: Any, clean: Any) -> Any:
         state, _ = searcher.arch_step(state, degraded, clean, (degraded, clean))
         return searcher.weight_step(state, degraded, clean)[0]
 
+    def kept(state: Any, degraded: Any, clean: Any) -> Any:
+        loss = lambda params: searcher.loss_of(params, state.arch, state.batch_stats, degraded, clean)[0]  # noqa: E731
+        return jax.vjp(loss, state.params)[1]
+
     state = jax.eval_shape(searcher.init, jax.random.key(0))
-    compiled = jax.jit(step).lower(state, patches, patches).compile(compiler_options())
-    costs = compiled.cost_analysis()
-    return {"gflop": costs["flops"] / 1e9, "temp_mib": compiled.memory_analysis().temp_size_in_bytes / 2**20}
+    flops = jax.jit(step).lower(state, patches, patches).cost_analysis()["flops"]
+    leaves = jax.tree.leaves(jax.eval_shape(kept, state, patches, patches))
+    return {"gflop": flops / 1e9, "kept_mib": sum(leaf.size * leaf.dtype.itemsize for leaf in leaves) / 2**20}
 
 
 def main() -> None:
     """Try all variants in turn."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--costs", action="store_true", help="tell what a step costs, and search nothing")
     parser.add_argument("--variants", nargs="+", default=VARIANTS, choices=VARIANTS)
     parser.add_argument("--output", type=Path, default=Path("runs/search_options.json"))
     options = parser.parse_args()
     rows: list[dict[str, Any]] = []
     for seed in range(options.seeds):
         for name in options.variants:
-            demo = load_config("demo")
-            demo = dataclasses.replace(demo, seed=seed, space=dataclasses.replace(demo.space, layers=1))
-            with tempfile.TemporaryDirectory() as folder, variant(name, demo) as config:
-                row = {"variant": name, "seed": seed, **(step_cost(config) if seed == 0 else {})}
-                search(config, Path(folder), say=lambda _: None)
-                last = read_metrics(Path(folder) / "metrics.jsonl")[-1]
-            row |= {"alpha_skips": sum(last["alpha_skips"])}
-            row |= {key: last[key] for key in ("alpha_entropy", "parameters", "psnr", "seconds")}
+            demo = dataclasses.replace(load_config("demo"), seed=seed)
+            row: dict[str, Any] = {"variant": name, "seed": seed}
+            if seed == 0:
+                with variant(name, demo) as config:
+                    row |= step_cost(config)
+            if not options.costs:
+                row |= search_once(name, dataclasses.replace(demo, space=dataclasses.replace(demo.space, layers=1)))
             rows.append(row)
             print(json.dumps(row), flush=True)
             options.output.parent.mkdir(parents=True, exist_ok=True)
             options.output.write_text(json.dumps(rows, indent=2) + "\n")
+        if options.costs:
+            break
+
+
+def search_once(name: str, base: Config) -> dict[str, Any]:
+    """What a search of a variant ends with."""
+    with tempfile.TemporaryDirectory() as folder, variant(name, base) as config:
+        search(config, Path(folder), say=lambda _: None)
+        last = read_metrics(Path(folder) / "metrics.jsonl")[-1]
+    names = ("alpha_entropy", "parameters", "psnr", "seconds")
+    return {"alpha_skips": sum(last["alpha_skips"])} | {key: last[key] for key in names}
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 from hinas_jax.modelfile import Model
 from hinas_jax.space.folded import apply_folded, fold
 from hinas_jax.tasks import restore, task_of
+from hinas_jax.writing import write_whole
 
 Format = Literal["stablehlo", "onnx"]
 Restore = Callable[[Float[Array, "batch height width channel"]], Float[Array, "batch high wide channel"]]
@@ -44,11 +45,9 @@ def export_model(model: Model, kind: Format, path: Path) -> None:
         ExportError: jax2onnx is missing, or the file cannot be written.
     """
     content = _stablehlo(model) if kind == "stablehlo" else _onnx(model)
-    partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        partial.replace(path)
+        write_whole(path, content)
     except OSError as error:
         raise ExportError(f"{path}: cannot be written ({error.strerror}); give another --output") from None
 

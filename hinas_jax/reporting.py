@@ -18,6 +18,7 @@ from hinas_jax.architecture import Architecture, ArchitectureError
 from hinas_jax.drawing import draw_architecture
 from hinas_jax.evolution import plot_evolution
 from hinas_jax.report import best_row, plot_search, plot_training, read_metrics
+from hinas_jax.writing import write_whole
 
 _STYLE: Final = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #1f2933; margin: 2rem auto; max-width: 72rem; padding: 0 1rem }
@@ -93,9 +94,7 @@ def write_page(folders: Sequence[Path], page: Path) -> list[Path]:
     )
     try:
         page.parent.mkdir(parents=True, exist_ok=True)
-        partial = page.with_name(page.name + ".partial")
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(page)
+        write_whole(page, text)
     except OSError as error:
         raise ReportError(f"{page}: cannot be written ({error.strerror}); give another --output") from None
     return [run.path for run in runs]

@@ -10,6 +10,7 @@ import pytest
 from jax import export
 from tiny import architecture_in, picture, quick_jit, random_cell, random_variables
 
+from hinas_jax import cli
 from hinas_jax.exporting import PLATFORMS, ExportError, export_model
 from hinas_jax.modelfile import Model
 from hinas_jax.objective import f_net
@@ -94,3 +95,40 @@ def test_onnx_restores_as_f_net(model, tmp_path):
         (found,) = session.run(None, {session.get_inputs()[0].name: degraded})
         expected = jax.jit(lambda x: f_net(network, task, model.variables, x))(degraded)
         np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+# --- the command
+
+
+@pytest.fixture
+def caches_here(tmp_path_factory, monkeypatch, keep_jax_settings):
+    del keep_jax_settings
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.mark.parametrize("model", ["denoise"], indirect=True)
+def test_the_command_writes_what_the_library_writes(model, tmp_path, capsys, caches_here):
+    del caches_here
+    model.save(tmp_path / "model.safetensors")
+    words = ["--format", "stablehlo", "--output", str(tmp_path / "model.bin")]
+    cli.main(["export", str(tmp_path / "model.safetensors"), *words])
+    size = (tmp_path / "model.bin").stat().st_size
+    assert capsys.readouterr().out == f"{tmp_path / 'model.bin'}: {size:,} bytes\n"
+    assert export.deserialize(bytearray((tmp_path / "model.bin").read_bytes())).platforms == PLATFORMS
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere", "--format", "stablehlo", "--output", "x"], "nowhere: there is no such model file"),
+        (["nowhere", "--format", "gguf", "--output", "x"], "invalid choice"),
+        (["nowhere", "--format", "onnx"], "--output"),
+    ],
+)
+def test_what_cannot_be_exported(words, message, capsys, caches_here):
+    del caches_here
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["export", *words])
+    out, err = capsys.readouterr()
+    assert (caught.value.code, out, err.count("\n")) == (2, "", 1)
+    assert message in err

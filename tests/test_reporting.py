@@ -129,7 +129,7 @@ def test_report_writes_into_the_first_folder_or_where_it_is_told(capsys, runs, t
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "workdirs"),
+        ([], "name the folder of a run to report on"),
         (["nowhere"], "nowhere holds no run"),
         (["nowhere", "--output", "page.pdf"], "page.pdf: the page is HTML"),
     ],
