@@ -38,11 +38,11 @@ def export_model(model: Model, kind: Format, path: Path) -> None:
     Args:
         model: any trained model.
         kind: "stablehlo", a program for CPU, CUDA and TPU that ``jax.export.deserialize`` reads; StableHLO is promised
-            to be readable for six months. "onnx", which needs the package jax2onnx.
+            to be readable for six months. "onnx", for denoising and other tasks of scale 1, needs the package jax2onnx.
         path: the file; replaced as a whole.
 
     Raises:
-        ExportError: jax2onnx is missing, or the file cannot be written.
+        ExportError: jax2onnx is missing, or cannot hold the model; or the file cannot be written.
     """
     content = _stablehlo(model) if kind == "stablehlo" else _onnx(model)
     try:
@@ -66,6 +66,8 @@ def _onnx(model: Model) -> bytes:
         jax2onnx = importlib.import_module("jax2onnx")
     except ImportError:
         raise ExportError("export to ONNX needs the package jax2onnx: pip install 'hinas-jax[onnx]'") from None
+    if model.architecture.scale > 1 and model.architecture.residual:
+        raise ExportError("ONNX export cannot hold super-resolution's bicubic f_skip yet; give --format stablehlo")
     symbols = ("batch", "height", "width", model.architecture.channels)
     exported: Any = jax2onnx.to_onnx(_f_net(model), [symbols])
     return bytes(exported.SerializeToString())

@@ -84,6 +84,7 @@ def test_a_file_that_cannot_be_written_is_told(model, tmp_path):
         export_model(model, "stablehlo", tmp_path / "file" / "model.bin")
 
 
+@pytest.mark.parametrize("model", ["denoise"], indirect=True)
 def test_onnx_restores_as_f_net(model, tmp_path):
     pytest.importorskip("jax2onnx", reason="needs the extra hinas-jax[onnx]")
     runtime = pytest.importorskip("onnxruntime")
