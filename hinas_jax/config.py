@@ -159,7 +159,7 @@ class SearchConfig:
     """alpha and beta: weight decay, added to the gradient."""
     arch_gradient: Literal["first-order", "second-order"] = "first-order"
     """alpha and beta: the gradient of the loss on A with the kernels as they are (the paper), or after the step on W
-    that alpha and beta bring (DARTS's unrolled gradient, three times the time or more; docs/search_options.md)."""
+    that alpha and beta bring (DARTS's unrolled gradient, slower; docs/search_options.md)."""
     parameter_weight: float = 0.0
     """alpha and beta: loss for each million parameters that the network is expected to have; 0: none, as in the
     paper."""
