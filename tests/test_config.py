@@ -42,6 +42,7 @@ WRONG = {
     "task.residual": [1, "yes"],
     "data.root": [3, None],
     "data.exclude": ["picture", (1,)],
+    "data.residence": ["gpu", 1],
     "data.validation_fraction": [0, 1, -0.1, float("nan")],
     "space.layers": [0, 65, 1.5],
     "space.nodes": [0, 17, True],
@@ -83,6 +84,8 @@ WRONG = {
     "train.validate_every": [0, 0.5],
     "compute.precision": ["float16", 16],
     "compute.remat": ["layer", True],
+    "compute.deterministic": [1, "yes"],
+    "compute.checkpoint_seconds": [0.0, -1.0, float("inf"), "300"],
 }
 CASES = [(field, value) for field, values in WRONG.items() for value in values]
 
@@ -195,7 +198,7 @@ def _all_different():
     values = {
         "task": {"name": "super_resolve", "sigmas": [1], "scale": 2, "channels": 3, "residual": False}
         | {"qualities": [1], "blurs": [1], "draw": "range"},
-        "data": {"root": "x", "exclude": ["a"], "validation_fraction": 0.5},
+        "data": {"root": "x", "exclude": ["a"], "validation_fraction": 0.5, "residence": "host"},
         "space": {"layers": 1, "nodes": 1, "base_width": 1, "width_factors": [1], "start_width": 1}
         | {"end_width": 1, "layerwise": False, "cell_sharing": False},
         "loss": {"ssim_weight": 0, "pixel_loss": "l1"},
@@ -205,7 +208,7 @@ def _all_different():
         "decode": {"max_skips": 0},
         "train": {"steps": 1, "batch_size": 1, "patch": 11, "recipe": "modern", "learning_rate": 1}
         | {"width_scale": 1, "warm_start": "x", "validate_every": 1, "gradient_clip": 2},
-        "compute": {"precision": "bfloat16", "remat": "cell"},
+        "compute": {"precision": "bfloat16", "remat": "cell", "deterministic": True, "checkpoint_seconds": 1},
     }
     return Config.from_json(json.dumps({"seed": 1} | values))
 
