@@ -11,8 +11,10 @@ INSTALLED := $(VENV)/.installed-$(shell $(PYTHON) $(VERSION))
 demo: $(INSTALLED)
 	$(VENV)/bin/hinas demo --workdir runs/demo
 
+# all tests, or those named: make test TESTS=tests/test_cell.py
+TESTS ?=
 test: $(INSTALLED) lint
-	JAX_PLATFORMS=cpu $(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile
+	JAX_PLATFORMS=cpu $(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile $(TESTS)
 
 # with PyTorch beside us where it is installed: $(VENV)/bin/pip install torch
 bench: $(INSTALLED)

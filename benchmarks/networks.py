@@ -78,7 +78,7 @@ def torch_denoisers(side: int) -> list[tuple[Row, Step]]:
 
 def feeding(*, quick: bool, rounds: int) -> Iterator[Row]:
     """A training step fed from pictures on the device, and from the host by grain: 100 pictures of 480x320, RGB."""
-    side, count, batch, patch = (64, 6, 2, 16) if quick else (320, 100, 24, 64)
+    side, count, batch, patch = (96, 6, 2, 16) if quick else (320, 100, 24, 64)
     rng = np.random.default_rng(0)
     pixels = tuple(rng.integers(0, 256, (side, side * 3 // 2, 3), np.uint8) for _ in range(count))
     pictures = PictureSet(tuple(f"{i:03d}" for i in range(count)), pixels)

@@ -17,6 +17,7 @@ from measuring import TORCH, Row, Step, in_turn, row_of
 
 from hinas_jax.compiling import compiler_options
 from hinas_jax.config import LossConfig, SearchConfig
+from hinas_jax.mesh import make_mesh
 from hinas_jax.optimisers import arch_optimiser, weight_optimiser
 from hinas_jax.searching import Searcher
 from hinas_jax.space.search_space import SearchSpace
@@ -31,7 +32,7 @@ def searcher_of(space: SearchSpace, task: Task, **how: Any) -> Searcher:
     """A searcher with the paper's optimisers; ``how`` are fields of SuperNet."""
     config = SearchConfig()
     net = SuperNet(space, task.channels, task.scale, **how)
-    return Searcher(net, task, LossConfig(), weight_optimiser(config, 1000), arch_optimiser(config))
+    return Searcher(net, task, LossConfig(), weight_optimiser(config, 1000), arch_optimiser(config), make_mesh(1))
 
 
 def compiled_step(
@@ -187,7 +188,7 @@ def search(*, quick: bool, rounds: int, data: str) -> Iterator[Row]:
     workdir = Path(tempfile.mkdtemp(prefix="search-"))
     words = ["search", name, "--workdir", str(workdir), "--data.root", data]
     start = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "hinas_jax.cli", *words], check=True)
+    subprocess.run([sys.executable, "-m", "hinas_jax", *words], check=True)
     seconds = time.perf_counter() - start
     device = jax.devices()[0].device_kind
     yield Row("whole search", "search", jax.default_backend(), device, batch, patch, 0, step_s=seconds,
