@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from tiny import KEPT, architecture_in, paths, random_cell
+from tiny import KEPT, paths, random_cell
 
 from hinas_jax.architecture import OPERATIONS, Edge
 from hinas_jax.space.decode import decode, decode_cell, viterbi
@@ -132,7 +132,7 @@ def test_decoding_one_hot_alpha_and_beta_gives_the_architecture_back(layerwise):
     rng = np.random.default_rng(0)
     for path in paths(space):
         cells = [random_cell(rng, 3) for _ in range(3)] if layerwise else [random_cell(rng, 3)] * 3
-        architecture = architecture_in(space, cells, path)
+        architecture = space.architecture(cells, path)
         assert decode(one_hot(architecture, space, logit=5.0), space, **DENOISE) == architecture
 
 

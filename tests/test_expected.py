@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import architecture_in, one_hot, paths, random_cell
+from tiny import one_hot, paths, random_cell
 
 from hinas_jax.architecture import OPERATIONS, CellArchitecture, Edge
 from hinas_jax.space.expected import expected_parameters
@@ -26,14 +26,14 @@ def test_one_hot_alpha_and_beta_count_what_their_architecture_has(layerwise):
     for path in paths(space):
         skip_input = bool(rng.integers(2))  # without, no node takes h_{l-2}, whose 1x1 convolution then goes
         cells = [random_cell(rng, 3, skip_input=skip_input) for _ in range(3)]
-        architecture = architecture_in(space, cells if layerwise else cells[:1] * 3, path)
+        architecture = space.architecture(cells if layerwise else cells[:1] * 3, path)
         assert expected(one_hot(architecture, space), space) == pytest.approx(architecture.parameters(), rel=1e-6)
 
 
 def test_channels_and_scale_count_too():
     cells = [random_cell(np.random.default_rng(0), 3)] * 3
     task = {"task": "super_resolve", "channels": 3, "scale": 3}
-    architecture = architecture_in(SPACE, cells, (1, 1, 0), **task)
+    architecture = SPACE.architecture(cells, (1, 1, 0), **task)
     found = expected(one_hot(architecture, SPACE), channels=3, scale=3)
     assert found == pytest.approx(architecture.parameters(), rel=1e-6)
 
@@ -42,8 +42,8 @@ def test_an_undecided_edge_counts_the_mean():
     """Sep3 and dil5 in equal parts on one edge: halfway between the networks that have the one and the other."""
     nodes = [(Edge(0, "conv3"), Edge(1, "skip"))] * 2
     cells = [CellArchitecture((*nodes, (Edge(0, "skip"), Edge(2, name)))) for name in ("sep3", "dil5")]
-    counts = [architecture_in(SPACE, [cell] * 3, (0, 0, 0)).parameters() for cell in cells]
-    arch = one_hot(architecture_in(SPACE, cells[:1] * 3, (0, 0, 0)), SPACE)
+    counts = [SPACE.architecture([cell] * 3, (0, 0, 0)).parameters() for cell in cells]
+    arch = one_hot(SPACE.architecture(cells[:1] * 3, (0, 0, 0)), SPACE)
     both = arch["alpha"].at[:, edge_index(2, 2), OPERATIONS.index("dil5")].set(1000.0)
     assert counts[1] > counts[0]
     assert expected(arch | {"alpha": both}) == pytest.approx(np.mean(counts), rel=1e-6)
@@ -54,8 +54,8 @@ def test_an_undecided_width_counts_the_mean_over_paths():
     space = dataclasses.replace(SPACE, width_factors=(1, 2))
     cell = random_cell(np.random.default_rng(1), 3)
     path_odds = {(0, 0, 0): 1 / 8, (0, 0, 1): 1 / 8, (0, 1, 1): 1 / 4, (1, 1, 1): 1 / 2}
-    counts = {path: architecture_in(space, [cell] * 3, path).parameters() for path in path_odds}
-    arch = one_hot(architecture_in(space, [cell] * 3, (1, 1, 1)), space)
+    counts = {path: space.architecture([cell] * 3, path).parameters() for path in path_odds}
+    arch = one_hot(space.architecture([cell] * 3, (1, 1, 1)), space)
     beta = arch["beta"].at[:, 0].set(0.0)
     mean = sum(odds * counts[path] for path, odds in path_odds.items())
     assert expected(arch | {"beta": beta}, space) == pytest.approx(mean, rel=1e-6)

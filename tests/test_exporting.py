@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import export
-from tiny import architecture_in, picture, quick_jit, random_cell, random_variables
+from tiny import picture, quick_jit, random_cell, random_variables
 
 from hinas_jax import cli
 from hinas_jax.exporting import PLATFORMS, ExportError, export_model
@@ -27,7 +27,7 @@ TASKS = {"denoise": {}, "super_resolve": {"task": "super_resolve", "scale": 2, "
 @pytest.fixture(scope="module", params=TASKS)
 def model(request):
     rng = np.random.default_rng(0)
-    architecture = architecture_in(SPACE, [random_cell(rng, 2) for _ in range(2)], (0, 1), **TASKS[request.param])
+    architecture = SPACE.architecture([random_cell(rng, 2) for _ in range(2)], (0, 1), **TASKS[request.param])
     variables = random_variables(Network(architecture), picture(1, 8, 8, architecture.channels), train=False)
     return Model(architecture, variables, {})
 

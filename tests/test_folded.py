@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import architecture_in, picture, quick_jit, random_cell, random_variables
+from tiny import picture, quick_jit, random_cell, random_variables
 
 from hinas_jax.architecture import Architecture, CellArchitecture, Edge
 from hinas_jax.space.folded import apply_folded, fold
@@ -19,7 +19,7 @@ def space(start_width):
 def example(seed, start_width, **keywords):
     rng = np.random.default_rng(seed)
     cells = [random_cell(rng, 3) for _ in range(3)]
-    return architecture_in(space(start_width), cells, (0, 1, 1), **keywords)
+    return space(start_width).architecture(cells, (0, 1, 1), **keywords)
 
 
 def convolutions(function, *arguments):

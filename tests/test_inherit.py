@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import KEPT, architecture_in, paths, picture, quick_jit, random_cell, random_variables
+from tiny import KEPT, paths, picture, quick_jit, random_cell, random_variables
 
 from hinas_jax.architecture import CellArchitecture, Edge
 from hinas_jax.space.inherit import inherit
@@ -68,7 +68,7 @@ def random_architecture(space, task, path):
         cells = [random_cell(rng, space.nodes, skip_input=fit) for fit in fits]
     else:
         cells = [random_cell(rng, space.nodes, skip_input=all(fits))] * space.layers
-    return architecture_in(space, cells, path, **task)
+    return space.architecture(cells, path, **task)
 
 
 def both_ways(net):
@@ -148,7 +148,7 @@ def test_the_cases_cover_all_operations_sources_and_paths():
 def test_every_kernel_is_carried_over_but_a_skip_router_of_another_level():
     space, path = SPACES[0][0], (1, 1, 0)
     cell = CellArchitecture(((Edge(0, "conv3"), Edge(1, "sep5")), (Edge(1, "dil5"), Edge(2, "dil3"))))
-    architecture = architecture_in(space, [cell] * 3, path, **DENOISE)
+    architecture = space.architecture([cell] * 3, path, **DENOISE)
     _, variables = supernet(space, 1, 1)
     _, fresh = network(architecture)
     carried = inherit(fresh, variables, architecture, space)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tiny import architecture_in, paths, random_cell
+from tiny import paths, random_cell
 
 from hinas_jax.architecture import OPERATIONS
 from hinas_jax.space.one_hot import one_hot
@@ -15,7 +15,7 @@ def test_every_row_chooses_one_entry_and_kept_edges_their_operation(factors):
     space = SearchSpace(layers=3, nodes=3, width_factors=factors)
     rng = np.random.default_rng(0)
     for path in paths(space):
-        architecture = architecture_in(space, [random_cell(rng, 3) for _ in range(3)], path)
+        architecture = space.architecture([random_cell(rng, 3) for _ in range(3)], path)
         arch = one_hot(architecture, space)
         alpha, beta = np.asarray(operation_weights(arch["alpha"])), np.asarray(transitions(arch["beta"], space))
         np.testing.assert_array_equal(np.sort(alpha)[..., -1], 1)

@@ -5,7 +5,7 @@ import itertools
 
 import numpy as np
 import pytest
-from tiny import architecture_in, one_hot, random_cell
+from tiny import one_hot, random_cell
 
 from hinas_jax.architecture import OPERATIONS, CellArchitecture, Edge
 from hinas_jax.config import Config, DecodeConfig, SearchConfig
@@ -43,7 +43,7 @@ def test_cells_that_differ_have_lines_that_differ():
 
 def test_a_row_describes_what_is_decoded():
     cells = (cell_of("0 skip", "1 skip", "0 sep3", "2 skip"), cell_of("0 conv3", "1 dil3", "1 skip", "2 sep5"))
-    architecture = architecture_in(SPACE, cells, (1, 0))
+    architecture = SPACE.architecture(cells, (1, 0))
     arch = one_hot(architecture, SPACE, logit=20.0)
     found = describe(arch, decode_for(arch, CONFIG), CONFIG)
     assert found["architecture"] == [compact(cell) for cell in cells]
@@ -70,7 +70,7 @@ def test_entropies_are_means_over_edges_and_over_sources_that_have_a_choice():
 
 def test_the_skips_of_alpha_are_told_whatever_is_kept_of_them():
     cells = (cell_of("0 skip", "1 skip", "0 sep3", "2 skip"),) * 2
-    arch = one_hot(architecture_in(SPACE, cells, (0, 0)), SPACE, logit=3.0)
+    arch = one_hot(SPACE.architecture(cells, (0, 0)), SPACE, logit=3.0)
     config = dataclasses.replace(CONFIG, decode=DecodeConfig(max_skips=1))
     architecture = decode_for(arch, config)
     assert architecture == decode(arch, SPACE, task="denoise", channels=1, scale=1, max_skips=1)

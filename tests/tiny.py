@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hinas_jax.architecture import OPERATIONS, Architecture, CellArchitecture, Edge
+from hinas_jax.architecture import OPERATIONS, CellArchitecture, Edge
 
 #: All operations that an edge can keep.
 KEPT = tuple(name for name in OPERATIONS if name != "none")
@@ -54,16 +54,3 @@ def random_cell(rng, nodes, *, skip_input=True):
         kept = sorted(rng.choice(sources, min(2, len(sources)), replace=False).tolist())
         cell.append(tuple(Edge(source, str(rng.choice(KEPT))) for source in kept))
     return CellArchitecture(tuple(cell))
-
-
-def architecture_in(space, cells, path, **keywords):
-    """The architecture in ``space`` of these cells and this path."""
-    return Architecture(
-        cells=tuple(cells),
-        levels=tuple(path),
-        base_width=space.base_width,
-        width_factors=space.width_factors,
-        start_width=space.start_width,
-        end_width=space.end_width,
-        **keywords,
-    )

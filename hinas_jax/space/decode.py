@@ -39,18 +39,9 @@ def decode(
     """
     weights = np.asarray(operation_weights(arch["alpha"]))
     rows = [weights[layer if space.layerwise else 0] for layer in range(space.layers)]
-    return Architecture(
-        cells=tuple(decode_cell(weights_of, space.nodes, max_skips) for weights_of in rows),
-        levels=viterbi(np.asarray(transitions(arch["beta"], space))),
-        base_width=space.base_width,
-        width_factors=space.width_factors,
-        task=task,
-        channels=channels,
-        scale=scale,
-        residual=residual,
-        start_width=space.start_width,
-        end_width=space.end_width,
-    )
+    cells = [decode_cell(weights_of, space.nodes, max_skips) for weights_of in rows]
+    levels = viterbi(np.asarray(transitions(arch["beta"], space)))
+    return space.architecture(cells, levels, task=task, channels=channels, scale=scale, residual=residual)
 
 
 def decode_cell(

@@ -33,18 +33,9 @@ def random_architecture(
         residual: whether the network learns the residual.
     """
     cells = [random_cell(rng, space.nodes) for _ in range(space.layers if space.layerwise else 1)]
-    return Architecture(
-        cells=tuple(cells if space.layerwise else cells * space.layers),
-        levels=random_path(rng, space),
-        base_width=space.base_width,
-        width_factors=space.width_factors,
-        task=task,
-        channels=channels,
-        scale=scale,
-        residual=residual,
-        start_width=space.start_width,
-        end_width=space.end_width,
-    )
+    cells = cells if space.layerwise else cells * space.layers
+    levels = random_path(rng, space)
+    return space.architecture(cells, levels, task=task, channels=channels, scale=scale, residual=residual)
 
 
 def random_cell(rng: np.random.Generator, nodes: int) -> CellArchitecture:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
-from hinas_jax.architecture import LARGEST_WIDTH, MOST_LAYERS, MOST_NODES
+from hinas_jax.architecture import LARGEST_WIDTH, MOST_LAYERS, MOST_NODES, Architecture, CellArchitecture
 
 MOVES: Final = (-1, 0, 1)  #: narrower, same, wider: the three decisions of section 3.2, the order of beta's last axis
 
@@ -74,6 +75,24 @@ class SearchSpace:
     def outgoing(self, layer: int, source: int) -> list[int]:
         """Levels of ``layer`` that one move from level ``source`` of the layer before reaches."""
         return [i for i in self.levels(layer) if i - source in MOVES]
+
+    def architecture(self, cells: Sequence[CellArchitecture], levels: Sequence[int], **task: Any) -> Architecture:
+        """The network of these cells and this path, at the widths searched with.
+
+        Args:
+            cells: one a layer.
+            levels: width level of each layer.
+            **task: task, channels, scale and residual, as in Architecture.
+        """
+        return Architecture(
+            cells=tuple(cells),
+            levels=tuple(levels),
+            base_width=self.base_width,
+            width_factors=self.width_factors,
+            start_width=self.start_width,
+            end_width=self.end_width,
+            **task,
+        )
 
 
 def edge_index(node: int, source: int) -> int:
