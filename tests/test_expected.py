@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import one_hot, paths, random_cell
+from tiny import paths, random_cell
 
 from hinas_jax.architecture import OPERATIONS, CellArchitecture, Edge
 from hinas_jax.space.expected import expected_parameters
+from hinas_jax.space.one_hot import one_hot
 from hinas_jax.space.search_space import SearchSpace, edge_index
 
 SPACE = SearchSpace(layers=3, nodes=3, base_width=8, width_factors=(1, 2, 4), start_width=7, end_width=9)

@@ -5,11 +5,12 @@ import itertools
 
 import numpy as np
 import pytest
-from tiny import one_hot, random_cell
+from tiny import random_cell
 
 from hinas_jax.architecture import OPERATIONS, CellArchitecture, Edge
 from hinas_jax.config import Config, DecodeConfig, SearchConfig
 from hinas_jax.space.decode import decode
+from hinas_jax.space.one_hot import one_hot
 from hinas_jax.space.search_space import SearchSpace
 from hinas_jax.watching import compact, decode_for, describe, early_stop, skips_taking_over
 
