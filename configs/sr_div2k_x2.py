@@ -5,7 +5,8 @@ Command:  python search.py sr_div2k_x2 --data.root DIV2K --workdir runs/sr_div2k
               --architecture runs/sr_div2k_x2/architecture.json
           (DIV2K is any folder of the 800 high-resolution pictures; --data.root tfds:div2k reads them through TFDS)
 Hardware: one GPU; the paper needed 3.5 hours on a GTX 1080 Ti for the search. The pictures
-          lie on the device: half of DIV2K's 6.8 GB in each of W and A while searching, all of it while training
+          take 6.8 GB, half in each of W and A while searching: on the device, or where they would fill more than half
+          of its memory, streamed from the host's (data.residence)
 Departs:  gradients clipped at a norm of 0.5 (search.gradient_clip=0, train.gradient_clip=0 are the paper's)
 Expect:   not run at full length by us yet; docs/results.md tells a short x2 run on 2 CPU cores with other pictures
 """

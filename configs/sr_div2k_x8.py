@@ -4,8 +4,8 @@ Command:  python search.py sr_div2k_x8 --data.root DIV2K --workdir runs/sr_div2k
           python train.py sr_div2k_x8 --data.root DIV2K --workdir runs/sr_div2k_x8_train \
               --architecture runs/sr_div2k_x8/architecture.json
           (DIV2K is any folder of the 800 high-resolution pictures; --data.root tfds:div2k reads them through TFDS)
-Hardware: one GPU. The pictures lie on the device: half of DIV2K's 6.8 GB in each of W and A while searching, all of
-          it while training
+Hardware: one GPU. The pictures take 6.8 GB, half in each of W and A while searching: on the device, or where they
+          would fill more than half of its memory, streamed from the host's (data.residence)
 Departs:  patches of 32x32, whose clean side is 256 pixels (the paper's 64x64 would be 512)
           gradients clipped at a norm of 0.5 (search.gradient_clip=0, train.gradient_clip=0 are the paper's)
 Expect:   not run at full length by us yet; bicubic enlargement is the number to beat

@@ -25,7 +25,7 @@ from hinas_jax.writing import write_whole
 Format = Literal["stablehlo", "onnx"]
 Restore = Callable[[Float[Array, "batch height width channel"]], Float[Array, "batch high wide channel"]]
 
-PLATFORMS: Final = ("cpu", "cuda", "tpu")
+PLATFORMS: Final = ("cpu", "cuda", "rocm", "tpu")
 
 
 class ExportError(ValueError):
@@ -37,12 +37,13 @@ def export_model(model: Model, kind: Format, path: Path) -> None:
 
     Args:
         model: any trained model.
-        kind: "stablehlo", a program for CPU, CUDA and TPU that ``jax.export.deserialize`` reads; StableHLO is promised
-            to be readable for six months. "onnx", for denoising and other tasks of scale 1, needs the package jax2onnx.
+        kind: "stablehlo", a program for CPU, CUDA, ROCm and TPU that ``jax.export.deserialize`` reads; StableHLO is
+            promised to be readable for six months. "onnx", for denoising and other tasks of scale 1, needs the package
+            jax2onnx.
         path: the file; replaced as a whole.
 
     Raises:
-        ExportError: jax2onnx is missing, or cannot hold the model; or the file cannot be written.
+        ExportError: jax2onnx or flatbuffers is missing, or ONNX cannot hold the model; or the file cannot be written.
     """
     content = _stablehlo(model) if kind == "stablehlo" else _onnx(model)
     try:
@@ -53,6 +54,10 @@ def export_model(model: Model, kind: Format, path: Path) -> None:
 
 
 def _stablehlo(model: Model) -> bytes:
+    try:
+        importlib.import_module("flatbuffers")  # jax.export writes with it, and does not ask for it itself
+    except ImportError:
+        raise ExportError("export to StableHLO needs the package flatbuffers: pip install flatbuffers") from None
     sizes = f"batch, height, width, {model.architecture.channels}"
     # the bicubic kernel's border, which is mirrored, must fit
     shape = export.symbolic_shape(sizes, constraints=("height >= 3", "width >= 3"))
@@ -65,7 +70,7 @@ def _onnx(model: Model) -> bytes:
     try:
         jax2onnx = importlib.import_module("jax2onnx")
     except ImportError:
-        raise ExportError("export to ONNX needs the package jax2onnx: pip install 'hinas-jax[onnx]'") from None
+        raise ExportError("export to ONNX needs the package jax2onnx: pip install -e '.[onnx]'") from None
     if model.architecture.scale > 1 and model.architecture.residual:
         raise ExportError("ONNX export cannot hold super-resolution's bicubic f_skip yet; give --format stablehlo")
     symbols = ("batch", "height", "width", model.architecture.channels)

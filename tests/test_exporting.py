@@ -53,7 +53,7 @@ def test_stablehlo_run_on_any_size_is_f_net(model, exported, batch, height, widt
 
 def test_stablehlo_is_for_every_platform_and_small_pictures_too(exported):
     function = export.deserialize(bytearray(exported.read_bytes()))
-    assert function.platforms == PLATFORMS
+    assert function.platforms == PLATFORMS == ("cpu", "cuda", "rocm", "tpu")
     assert str(function.in_avals[0].shape).startswith("(batch, height, width")
     assert function.in_avals[0].dtype == jnp.float32
 
@@ -72,10 +72,18 @@ def test_stablehlo_needs_nothing_of_ours(exported, model):
 
 def test_onnx_without_its_package_is_told_in_one_line(model, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "jax2onnx", None)  # as where it is not installed
-    with pytest.raises(ExportError, match=r"pip install 'hinas-jax\[onnx\]'") as caught:
+    with pytest.raises(ExportError, match=r"pip install -e '\.\[onnx\]'") as caught:
         export_model(model, "onnx", tmp_path / "model.onnx")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "model.onnx").exists()
+
+
+def test_stablehlo_without_its_package_is_told_in_one_line(model, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "flatbuffers", None)  # as where it is not installed
+    with pytest.raises(ExportError, match="pip install flatbuffers") as caught:
+        export_model(model, "stablehlo", tmp_path / "model.bin")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "model.bin").exists()
 
 
 def test_a_file_that_cannot_be_written_is_told(model, tmp_path):
@@ -86,7 +94,7 @@ def test_a_file_that_cannot_be_written_is_told(model, tmp_path):
 
 @pytest.mark.parametrize("model", ["denoise"], indirect=True)
 def test_onnx_restores_as_f_net(model, tmp_path):
-    pytest.importorskip("jax2onnx", reason="needs the extra hinas-jax[onnx]")
+    pytest.importorskip("jax2onnx", reason="needs the extra onnx")
     runtime = pytest.importorskip("onnxruntime")
     export_model(model, "onnx", tmp_path / "model.onnx")
     session = runtime.InferenceSession(tmp_path / "model.onnx")

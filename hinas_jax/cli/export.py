@@ -21,7 +21,7 @@ class Export:
     model: Annotated[str, tyro.conf.Positional]
     """A model file, or the name of a released model."""
     format: Format
-    """stablehlo: for jax.export.deserialize, on CPU, CUDA and TPU. onnx: needs jax2onnx."""
+    """stablehlo: for jax.export.deserialize, on CPU, CUDA, ROCm and TPU. onnx: needs jax2onnx."""
     output: Path
     """The file to write."""
 
