@@ -7,7 +7,7 @@ a patch. Two small programs, compiled and not run, give the line.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from hinas_jax.compiling import MemoryNeedError, Say, compiler_options, device_bytes, gib, needed_bytes
 from hinas_jax.config import Config, load_config
+from hinas_jax.processes import from_first
 from hinas_jax.tasks import Task
 
 Batch = Literal["config", "auto"]
@@ -30,7 +31,7 @@ def fit_batch(
     part: Part,
     workdir: Path,
     restart: bool,
-    step: Any,
+    steps: Sequence[Any],
     state: Any,
     task: Task,
     *,
@@ -40,13 +41,15 @@ def fit_batch(
 ) -> Config:
     """The config with the largest ``batch_size`` of its ``part`` that fits, or that of the run in ``workdir`` if any.
 
+    Of several processes the first one decides.
+
     Args:
         config: the experiment.
         part: whose batch is meant.
         workdir: the run's folder; a run there goes on with the batch it began with.
         restart: it does not go on.
-        step: a function of state, degraded and clean patches: the one that takes the most memory.
-        state: its first argument, as shapes.
+        steps: functions of state, degraded and clean patches: all that a run calls.
+        state: their first argument, as shapes.
         task: says the shapes of patches.
         most: the largest batch that makes sense.
         held: bytes that lie on each device all the time: the pictures.
@@ -57,23 +60,27 @@ def fit_batch(
         ConfigError: the config of the run in ``workdir`` cannot be read.
     """
     settings = getattr(config, part)
-    if (begun := workdir / "config.json").exists() and not restart:
-        batch = getattr(load_config(str(begun)), part).batch_size
-        say(f"--batch auto: {batch} patches a step, as this run began")
-    elif there := device_bytes():
 
-        def need(batch: int) -> int:
-            say(f"--batch auto: compiling a step of {batch} to see what it takes ...")
-            return step_bytes(step, state, task, batch, settings.patch)
+    def need(batch: int) -> int:
+        say(f"--batch auto: compiling a step of {batch} to see what it takes ...")
+        return max(step_bytes(step, state, task, batch, settings.patch) for step in steps)
 
-        devices = jax.device_count()
-        each = largest_batch(need, int(USED * there) - held, -(-most // devices))
-        batch = each * devices
-        told = f"{each} patches a step fit into {USED:.0%} of {gib(there)}"
-        say(f"--batch auto: {told}, {batch} on {devices} device(s); learning rates stay as they are")
-    else:
-        batch = settings.batch_size
-        say(f"--batch auto: this device does not tell its memory; the batch stays {batch}")
+    def decide() -> bytes:
+        begun, there, devices = workdir / "config.json", device_bytes(), jax.device_count()
+        if begun.exists() and not restart:
+            batch = getattr(load_config(str(begun)), part).batch_size
+            say(f"--batch auto: {batch} patches a step, as this run began")
+        elif there:
+            each = largest_batch(need, int(USED * there) - held, -(-most // devices))
+            batch = each * devices
+            told = f"{each} patches a step fit into {USED:.0%} of {gib(there)}"
+            say(f"--batch auto: {told}, {batch} on {devices} device(s); learning rates stay as they are")
+        else:
+            batch = settings.batch_size
+            say(f"--batch auto: this device does not tell its memory; the batch stays {batch}")
+        return str(batch).encode()
+
+    batch = int(from_first(decide))
     return dataclasses.replace(config, **{part: dataclasses.replace(settings, batch_size=batch)})
 
 

@@ -255,13 +255,18 @@ def search(
 
 
 def _fit_batch(config: Config, workdir: Path, parts: tuple[PictureSet, ...], restart: bool, say: Say) -> Config:
-    searcher = make_searcher(config, 1, make_mesh(1))
+    searcher = make_searcher(config, 1, make_mesh(jax.process_count()))
     state = jax.eval_shape(searcher.init, jax.random.key(0))
     most = len(parts[0]) * config.search.crops_per_picture
     held = 0 if streams(config.data, list(parts), say) else sum(map(picture_bytes, parts))
-    return fit_batch(
-        config, "search", workdir, restart, searcher.weight_step, state, searcher.task, most=most, held=held, say=say
-    )
+    steps = [searcher.weight_step]
+    if config.search.arch_gradient == "second-order":  # it keeps more than the weight step does
+
+        def arch_step(state: SearchState, degraded: Array, clean: Array) -> tuple[SearchState, Outcome]:
+            return searcher.arch_step(state, degraded, clean, (degraded, clean))
+
+        steps.append(arch_step)
+    return fit_batch(config, "search", workdir, restart, steps, state, searcher.task, most=most, held=held, say=say)
 
 
 def _load_parts(config: Config, task: Task, say: Say) -> tuple[PictureSet, ...]:

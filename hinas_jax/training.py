@@ -217,11 +217,12 @@ def _fit_batch(
     config: Config, network: Architecture, workdir: Path, pictures: PictureSet, restart: bool, say: Say
 ) -> Config:
     net = Network(network, config.compute.precision)
-    trainer = Trainer(net, config.task.build(), config.loss, training_optimiser(config.train))
+    mesh = make_mesh(jax.process_count())
+    trainer = Trainer(net, config.task.build(), config.loss, training_optimiser(config.train), mesh)
     state = jax.eval_shape(lambda key: trainer.init(initialise(net, key, network.channels)), jax.random.key(0))
     held = 0 if streams(config.data, [pictures], say) else picture_bytes(pictures)
     return fit_batch(
-        config, "train", workdir, restart, trainer.step, state, trainer.task, most=LARGEST_BATCH, held=held, say=say
+        config, "train", workdir, restart, [trainer.step], state, trainer.task, most=LARGEST_BATCH, held=held, say=say
     )
 
 

@@ -56,7 +56,11 @@ class Validation:
     def compile(
         self, function: Restore, variables: Any, mesh: Mesh, say: Say, *, deterministic: bool = False
     ) -> Restore:
-        """Compile ``function`` for variables like these, and for batches of our tiles, which the devices share."""
+        """Compile ``function`` for variables like these, and for batches of our tiles, which the devices share.
+
+        A batch holds no more tiles than there are, but for what makes the devices' parts equal.
+        """
+        self._batch = -(-min(self._batch, len(self._tiles)) // mesh.size) * mesh.size
         tiles = np.zeros((self._batch, *self._tiles.shape[1:]), np.float32)
         jitted = jax.jit(function, out_shardings=whole(mesh))
         arguments = (variables, cut(tiles, mesh))

@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import pytest
 
 from hinas_jax import batching
@@ -53,7 +54,9 @@ def fit(step, tiny_config, tmp_path, monkeypatch):
     def run(there, *, held=0, restart=False):
         monkeypatch.setattr(batching, "device_bytes", lambda: there)
         lines = []
-        config = fit_batch(tiny_config, "search", tmp_path, restart, *step, most=1000, held=held, say=lines.append)
+        config = fit_batch(
+            tiny_config, "search", tmp_path, restart, [step[0]], *step[1:], most=1000, held=held, say=lines.append
+        )
         return config, lines
 
     return run
@@ -80,3 +83,19 @@ def test_a_run_goes_on_with_the_batch_it_began_with(fit, tiny_config, tmp_path):
     (tmp_path / "config.json").write_text(begun.to_json())
     assert fit(2**33) == (begun, ["--batch auto: 5 patches a step, as this run began"])
     assert fit(2**33, restart=True)[0].search.batch_size > 5
+
+
+def test_the_step_that_takes_the_most_decides(step, tiny_config, tmp_path, monkeypatch):
+    """As a second-order gradient of alpha does beside the weight step."""
+    weight_step, state, task = step
+
+    def twice(state, degraded, clean):
+        return weight_step(state, jnp.concatenate([degraded] * 2), jnp.concatenate([clean] * 2))
+
+    there = int(step_bytes(twice, state, task, 40, 12) / batching.USED)
+    monkeypatch.setattr(batching, "device_bytes", lambda: there)
+    batches = [
+        fit_batch(tiny_config, "search", tmp_path, False, steps, state, task, most=10**4, held=0, say=lambda _: None)
+        for steps in ([weight_step], [weight_step, twice])
+    ]
+    assert batches[0].search.batch_size >= 1.8 * batches[1].search.batch_size

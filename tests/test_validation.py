@@ -11,6 +11,7 @@ from skimage.metrics import structural_similarity
 
 from hinas_jax.data import bicubic
 from hinas_jax.data.sources import PictureSet
+from hinas_jax.mesh import make_mesh
 from hinas_jax.tasks import Denoise, SuperResolve
 from hinas_jax.validation import Score, Validation
 
@@ -110,3 +111,17 @@ def test_the_variables_reach_the_network():
 def test_the_best_is_chosen_by_ssim_plus_a_hundredth_of_psnr():
     assert Score(psnr=30.0, ssim=0.9).value == pytest.approx(1.2)
     assert not Score(psnr=math.nan, ssim=0.9).value > -math.inf
+
+
+def test_a_large_batch_restores_no_more_tiles_than_there_are():
+    validation = Validation(pictures(), Streaks(), seed=0, tile=TILE, batch=4096)
+    sizes = []
+
+    def count(variables, tiles):
+        sizes.append(tiles.shape[0])
+        return tiles
+
+    program = validation.compile(count, {}, make_mesh(1), lambda _: None)
+    everything = Validation(pictures(), Streaks(), seed=0, tile=TILE, batch=1).score(identity, None)
+    assert validation.score(program, {}) == everything
+    assert sizes == [TILES]
