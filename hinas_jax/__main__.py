@@ -11,11 +11,10 @@ from hinas_jax.interruption import Interrupted, hear_signals, raise_interrupted
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit with its code: as ``hinas_jax.cli.main``, and 130 after Ctrl-C, 143 after SIGTERM."""
     hear_signals()
-    from hinas_jax.cli import main as run  # noqa: PLC0415, it takes seconds
+    from hinas_jax.cli import main as run  # noqa: PLC0415, after the signals are heard
 
-    raise_interrupted()
     try:
-        run(arguments)
+        run(arguments, raise_interrupted)
     except Interrupted as error:  # outside of any command
         sys.exit(error.exit_code)
 

@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar
 from hinas_jax.architecture import LARGEST_FILE
 from hinas_jax.losses import PixelLoss
 from hinas_jax.metrics import SSIM_WINDOW
+from hinas_jax.named_configs import config_folder, config_names
 from hinas_jax.space.operations import Precision, Remat
 from hinas_jax.space.search_space import SearchSpace
 from hinas_jax.tasks import Draw, Task, TaskName, build_task
@@ -285,11 +286,6 @@ class Config:
         return config
 
 
-def config_names() -> list[str]:
-    """The names of all configs that come with the project."""
-    return sorted(path.stem for path in config_folder().glob("*.py") if not path.stem.startswith("_"))
-
-
 def load_config(name: str) -> Config:
     """A config by name, by the path of a Python file that sets ``config``, or of a run's config.json.
 
@@ -339,13 +335,6 @@ def run_config_file(path: Path, name: str, kind: type[T]) -> T:
     if not isinstance(thing, kind):
         raise ConfigError(f"does not set `{name}` to a hinas_jax.{kind.__name__}")
     return thing
-
-
-def config_folder() -> Path:
-    """Where the configs that come with the project lie."""
-    package = Path(__file__).resolve().parent
-    inside = package / "configs"  # in a wheel; in a checkout they lie beside the package
-    return inside if inside.is_dir() else package.parent / "configs"
 
 
 def _build(kind: Any, document: Any, prefix: str) -> Any:

@@ -13,8 +13,9 @@ from PIL import Image
 
 from hinas_jax import cli
 from hinas_jax.architecture import Architecture, CellArchitecture, Edge
-from hinas_jax.config import Config, SearchConfig, config_names, load_config
+from hinas_jax.config import Config, SearchConfig, load_config
 from hinas_jax.interruption import Interrupted
+from hinas_jax.named_configs import config_names
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = ("search", "train")
@@ -150,7 +151,7 @@ def test_without_a_command_the_usage_is_told_with_exit_code_2(capsys):
 @pytest.mark.parametrize(("variable", "below"), [("XDG_CACHE_HOME", "hinas_jax/xla"), ("HOME", ".cache/hinas_jax/xla")])
 def test_compiled_programs_are_kept_where_the_user_keeps_caches(capsys, monkeypatch, tmp_path, variable, below):
     folders = []
-    monkeypatch.setattr(cli, "enable_compilation_cache", folders.append)
+    monkeypatch.setattr("hinas_jax.cli.running.enable_compilation_cache", folders.append)
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv(variable, str(tmp_path))
     run(capsys, "search", "nothing")

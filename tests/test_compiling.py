@@ -8,7 +8,8 @@ import jax.monitoring
 import jax.numpy as jnp
 import pytest
 
-from hinas_jax import cli, compiling
+from hinas_jax import compiling
+from hinas_jax.cli.mistakes import mistakes
 from hinas_jax.compiling import MemoryNeedError, compile_step
 from hinas_jax.runs import RunFolder
 from hinas_jax.searching import search
@@ -66,7 +67,7 @@ def test_a_program_that_cannot_fit_is_refused_with_what_would_help(monkeypatch):
     with pytest.raises(MemoryNeedError, match=r"need 0\.00 GiB .* the device has 0\.00 GiB; a smaller batch") as caught:
         compile_step("the steps", jax.jit(lambda x: x + 1), (jnp.ones((512, 1024)),), lambda _: None)
     assert "\n" not in str(caught.value)
-    assert MemoryNeedError in cli.MISTAKES
+    assert MemoryNeedError in mistakes()
 
 
 def test_a_program_that_takes_most_of_the_memory_is_told_what_would_help(monkeypatch):

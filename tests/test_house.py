@@ -1,5 +1,6 @@
 """The house itself: imports go down only, importing computes nothing, no room is a lumber room."""
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -60,9 +61,10 @@ def test_architecture_imports_nothing_of_ours():
     assert "hinas_jax" not in (PACKAGE / "architecture.py").read_text().partition("class ")[0]
 
 
-def test_importing_the_command_line_starts_no_backend_and_loads_no_tensorflow():
+def test_importing_all_commands_starts_no_backend_and_loads_no_tensorflow():
     program = (
-        "import sys, warnings; warnings.simplefilter('error'); import hinas_jax.cli; from jax._src import xla_bridge;"
+        "import sys, warnings, importlib; warnings.simplefilter('error'); from hinas_jax.cli import COMMANDS;"
+        " [importlib.import_module('hinas_jax.cli.' + name) for name in COMMANDS]; from jax._src import xla_bridge;"
         " heavy = {'tensorflow', 'tensorflow_datasets', 'matplotlib.pyplot', 'torch'} & set(sys.modules);"
         " sys.exit(str(heavy or 'a backend was started' if heavy or xla_bridge._backends else ''))"
     )
@@ -70,6 +72,36 @@ def test_importing_the_command_line_starts_no_backend_and_loads_no_tensorflow():
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.stderr.strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "foreign"),
+    [
+        ("--help", {"jax", "orbax", "numpy", "matplotlib", "skimage", "scipy"}),
+        ("serach", {"jax", "orbax", "numpy", "matplotlib", "skimage", "scipy"}),
+        ("models", {"orbax", "matplotlib", "skimage", "scipy.stats"}),
+        ("draw --help", {"orbax", "skimage", "scipy.stats"}),
+    ],
+)
+def test_a_command_imports_nothing_that_only_others_need(words, foreign, tmp_path):
+    program = (
+        "import sys; from hinas_jax.__main__ import main\n"
+        "try: main(sys.argv[1:])\n"
+        "finally: print(*sys.modules, sep='\\n', file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words.split()],
+        cwd=ROOT,
+        env=os.environ | {"XDG_CACHE_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == (2 if words == "serach" else 0)
+    imported = set(done.stderr.splitlines())
+    assert "hinas_jax.cli" in imported
+    assert not foreign & imported
 
 
 def test_the_public_names_are_all_there_and_come_with_their_first_use():

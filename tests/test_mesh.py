@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hinas_jax.cli.mistakes import MISTAKES
+from hinas_jax.cli.mistakes import mistakes
 from hinas_jax.mesh import MeshError, cut, describe_mesh, devices_each, make_mesh, replicate, rows, whole
 
 
@@ -23,7 +23,7 @@ def test_a_batch_that_processes_cannot_share_is_refused_in_one_line():
     ) as caught:
         devices_each(9, 2, 4)
     assert "\n" not in str(caught.value)
-    assert MeshError in MISTAKES
+    assert MeshError in mistakes()
 
 
 def test_values_and_keys_keep_what_they_are_on_the_devices():

@@ -3,7 +3,7 @@
 import pytest
 
 from hinas_jax import processes
-from hinas_jax.cli.mistakes import MISTAKES
+from hinas_jax.cli.mistakes import mistakes
 from hinas_jax.processes import ProcessError
 
 
@@ -22,7 +22,7 @@ def test_processes_that_cannot_be_joined_are_told_in_one_line():
     with pytest.raises(ProcessError, match=r"--distributed: .*give --coordinator HOST:PORT") as caught:
         processes.join("localhost:1", processes=2, process=2)
     assert "\n" not in str(caught.value)
-    assert ProcessError in MISTAKES
+    assert ProcessError in mistakes()
 
 
 def test_a_lost_process_is_told_in_one_line():

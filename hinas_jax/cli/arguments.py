@@ -1,4 +1,4 @@
-"""Reading a command's arguments into a dataclass, and writing lines for people."""
+"""Reading a command's arguments into a dataclass."""
 
 from __future__ import annotations
 
@@ -6,19 +6,16 @@ import contextlib
 import dataclasses
 import io
 import re
-import sys
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import tyro
 
+from hinas_jax.cli.lines import tell
 from hinas_jax.cli.mistakes import UsageError
-from hinas_jax.config import config_names, load_config
+from hinas_jax.config import load_config
+from hinas_jax.named_configs import CONFIG_FILES, config_names
 
 T = TypeVar("T")
-
-CONFIG_FILES: Final = (
-    "a .json is read and runs nothing; a .py is a program that is executed, so give only one you trust."
-)
 
 
 def parse(kind: type[T], words: list[str], command: str, *, takes_config: bool = False) -> T:
@@ -56,17 +53,6 @@ def parse(kind: type[T], words: list[str], command: str, *, takes_config: bool =
         if error.code in (0, None):
             raise
         raise UsageError(_one_line(message.getvalue())) from None
-
-
-def say(line: str) -> None:
-    """Write a line on what goes on, to the standard error."""
-    print(line, file=sys.stderr, flush=True)  # noqa: T201
-
-
-def tell(line: str) -> None:
-    """Write a line of the result, to the standard output; what that cannot encode, as a path's stray bytes, escaped."""
-    encoding = sys.stdout.encoding or "utf-8"
-    print(line.encode(encoding, "backslashreplace").decode(encoding), flush=True)  # noqa: T201
 
 
 def _required(field: dataclasses.Field[Any]) -> bool:

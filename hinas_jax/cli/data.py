@@ -8,7 +8,8 @@ from typing import Annotated
 
 import tyro
 
-from hinas_jax.cli.arguments import parse, say, tell
+from hinas_jax.cli.arguments import parse
+from hinas_jax.cli.lines import say, tell
 from hinas_jax.cli.mistakes import UsageError
 from hinas_jax.data.catalogue import KNOWN_SETS
 from hinas_jax.data.prepared import prepare, prepared_folder, prepared_names, read_digests

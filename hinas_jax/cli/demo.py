@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from hinas_jax.cli.arguments import parse, say, tell
+from hinas_jax.cli.arguments import parse
+from hinas_jax.cli.lines import say, tell
 from hinas_jax.demo import run_demo
 
 

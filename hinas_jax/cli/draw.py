@@ -9,7 +9,8 @@ from typing import Annotated
 import tyro
 
 from hinas_jax.architecture import Architecture
-from hinas_jax.cli.arguments import parse, tell
+from hinas_jax.cli.arguments import parse
+from hinas_jax.cli.lines import tell
 from hinas_jax.cli.mistakes import UsageError
 from hinas_jax.drawing import draw_architecture
 

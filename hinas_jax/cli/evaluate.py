@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 import tyro
 
 from hinas_jax import evaluation
-from hinas_jax.cli.arguments import parse, say, tell
+from hinas_jax.cli.arguments import parse
+from hinas_jax.cli.lines import say, tell
 from hinas_jax.cli.mistakes import UsageError
 from hinas_jax.tasks import TaskName
 

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import tyro
 
-from hinas_jax.cli.arguments import parse, tell
+from hinas_jax.cli.arguments import parse
+from hinas_jax.cli.lines import tell
 from hinas_jax.exporting import Format, export_model
 from hinas_jax.modelfile import Model
 from hinas_jax.released import model_path

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Final
 
-from hinas_jax.architecture import ArchitectureError
-from hinas_jax.checkpoints import CheckpointError
-from hinas_jax.compiling import MemoryNeedError
-from hinas_jax.config import ConfigError
-from hinas_jax.data.pictures import PictureError
-from hinas_jax.divergence import DivergenceError
-from hinas_jax.evaluation import EvaluationError
-from hinas_jax.exporting import ExportError
-from hinas_jax.mesh import MeshError
-from hinas_jax.modelfile import ModelError
-from hinas_jax.processes import ProcessError
-from hinas_jax.reporting import ReportError
+#: Modules of hinas_jax and the mistake that each tells of.
+MISTAKES: Final = {
+    "architecture": "ArchitectureError",
+    "checkpoints": "CheckpointError",
+    "cli.mistakes": "UsageError",
+    "compiling": "MemoryNeedError",
+    "config": "ConfigError",
+    "data.pictures": "PictureError",
+    "divergence": "DivergenceError",
+    "evaluation": "EvaluationError",
+    "exporting": "ExportError",
+    "mesh": "MeshError",
+    "modelfile": "ModelError",
+    "processes": "ProcessError",
+    "reporting": "ReportError",
+}
 
 
 class UsageError(ValueError):
     """The arguments are wrong. The message is one line for people."""
 
 
-MISTAKES: Final = (
-    ArchitectureError, CheckpointError, ConfigError, DivergenceError, EvaluationError, ExportError, MemoryNeedError,
-    MeshError, ModelError, PictureError, ProcessError, ReportError, UsageError,
-)  # fmt: skip
+def mistakes() -> tuple[type[Exception], ...]:
+    """The mistakes that can have been made so far: those of the modules that are imported. It imports none."""
+    imported = {name: sys.modules.get(f"hinas_jax.{name}") for name in MISTAKES}
+    return tuple(getattr(module, MISTAKES[name]) for name, module in imported.items() if module is not None)

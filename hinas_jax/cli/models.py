@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from hinas_jax import released
-from hinas_jax.cli.arguments import parse, tell
+from hinas_jax.cli.arguments import parse
+from hinas_jax.cli.lines import tell
 from hinas_jax.modelfile import Model
 
 

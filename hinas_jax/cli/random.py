@@ -9,7 +9,8 @@ from typing import Annotated
 
 import tyro
 
-from hinas_jax.cli.arguments import parse, say, tell
+from hinas_jax.cli.arguments import parse
+from hinas_jax.cli.lines import say, tell
 from hinas_jax.config import Config
 from hinas_jax.random_search import random_search
 

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import tyro
 
-from hinas_jax.cli.arguments import parse, tell
+from hinas_jax.cli.arguments import parse
+from hinas_jax.cli.lines import tell
 from hinas_jax.cli.mistakes import UsageError
 from hinas_jax.reporting import write_page
 

@@ -9,8 +9,9 @@ from typing import Annotated
 import tyro
 
 from hinas_jax import restoring
-from hinas_jax.cli.arguments import parse, say
-from hinas_jax.cli.mistakes import MISTAKES, UsageError
+from hinas_jax.cli.arguments import parse
+from hinas_jax.cli.lines import say
+from hinas_jax.cli.mistakes import UsageError, mistakes
 from hinas_jax.data.pictures import PictureError
 from hinas_jax.released import model_path
 
@@ -38,7 +39,7 @@ def run(words: list[str]) -> None:
         failures = restoring.restore_files(
             model_path(options.model), options.inputs, options.output, tile=options.tile, keep=options.keep, say=say
         )
-    except MISTAKES:
+    except mistakes():
         raise
     except ValueError as error:
         raise UsageError(str(error)) from None

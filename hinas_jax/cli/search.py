@@ -9,7 +9,8 @@ from typing import Annotated
 import tyro
 
 from hinas_jax.batching import Batch
-from hinas_jax.cli.arguments import parse, tell
+from hinas_jax.cli.arguments import parse
+from hinas_jax.cli.lines import tell
 from hinas_jax.cli.several import Several
 from hinas_jax.config import Config
 from hinas_jax.searching import search

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from hinas_jax.cli.arguments import say
+from hinas_jax.cli.lines import say
 from hinas_jax.compiling import Say
 from hinas_jax.processes import HEARTBEAT, is_first, join
 

@@ -10,7 +10,8 @@ import tyro
 
 from hinas_jax.architecture import Architecture
 from hinas_jax.batching import Batch
-from hinas_jax.cli.arguments import parse, tell
+from hinas_jax.cli.arguments import parse
+from hinas_jax.cli.lines import tell
 from hinas_jax.cli.several import Several
 from hinas_jax.config import Config
 from hinas_jax.training import train

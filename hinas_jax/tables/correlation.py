@@ -20,7 +20,6 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from scipy import stats
 
 from hinas_jax.architecture import Architecture
 from hinas_jax.compiling import Say
@@ -82,6 +81,8 @@ def correlate(one: Sequence[float], other: Sequence[float]) -> Correlation:
     """
     if len(one) < LEAST:
         raise ValueError(f"a correlation needs {LEAST} architectures or more, not {len(one)}")
+    from scipy import stats  # noqa: PLC0415  heavy, and only this needs it
+
     rho = float(stats.spearmanr(one, other).statistic)
     tau = stats.kendalltau(one, other)
     permuted = stats.permutation_test(

@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from hinas_jax.config import Config, ConfigError, config_folder, run_config_file
+from hinas_jax.config import Config, ConfigError, run_config_file
+from hinas_jax.named_configs import config_folder
 
 Change = Literal["none", "R1", "R2", "one level", "rising"]
 Figure = Literal["none", "widths", "cells", "trade-off"]

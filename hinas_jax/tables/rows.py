@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from hinas_jax.config import config_folder
+from hinas_jax.named_configs import config_folder
 from hinas_jax.tables.definition import Table
 
 Origin = Literal["paper", "literature", "ours"]
