@@ -105,20 +105,20 @@ def test_train_leaves_a_model_for_super_resolution_too(capsys, tiny_config, tmp_
 def test_every_field_of_the_config_can_be_replaced_on_the_command_line(capsys, monkeypatch, tmp_path):
     calls = []
 
-    def record(config, workdir, *, restart, say):
-        calls.append((config, workdir, restart))
+    def record(config, workdir, *, restart, batch, say):
+        calls.append((config, workdir, restart, batch))
         say("said")
         return SMALLEST
 
     monkeypatch.setattr("hinas_jax.cli.search.search", record)
     words = ["--seed", "5", "--task.sigmas", "10", "20", "--search.batch_size", "3", "--search.patch", "20"]
-    words.append("--deterministic")
+    words += ["--deterministic", "--batch", "auto"]
     code, _, err = run(capsys, "search", "debug", "--workdir", tmp_path, "--restart", *words)
     assert (code, err) == (0, ["said"])
-    ((config, workdir, restart),) = calls
+    ((config, workdir, restart, batch),) = calls
     assert (config.seed, config.task.sigmas, config.search.batch_size, config.search.patch) == (5, (10, 20), 3, 20)
     assert config.search.epochs == load_config("debug").search.epochs
-    assert (workdir, restart, config.compute.deterministic) == (tmp_path, True, True)
+    assert (workdir, restart, batch, config.compute.deterministic) == (tmp_path, True, "auto", True)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
