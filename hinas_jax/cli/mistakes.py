@@ -18,8 +18,8 @@ MISTAKES: Final = {
     "exporting": "ExportError",
     "mesh": "MeshError",
     "modelfile": "ModelError",
+    "page": "ReportError",
     "processes": "ProcessError",
-    "reporting": "ReportError",
 }
 
 

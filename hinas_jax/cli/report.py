@@ -11,7 +11,7 @@ import tyro
 from hinas_jax.cli.arguments import parse
 from hinas_jax.cli.lines import tell
 from hinas_jax.cli.mistakes import UsageError
-from hinas_jax.reporting import write_page
+from hinas_jax.page import write_page
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from hinas_jax.architecture import Architecture, ArchitectureError
+from hinas_jax.curves import best_row, plot_search, plot_training, read_metrics
 from hinas_jax.drawing import draw_architecture
 from hinas_jax.evolution import plot_evolution
-from hinas_jax.report import best_row, plot_search, plot_training, read_metrics
 from hinas_jax.writing import write_whole
 
 _STYLE: Final = """
