@@ -28,7 +28,7 @@ from hinas_jax.processes import from_first, is_first
 
 Tree = Any
 
-#: The last so many stay, and the best.
+#: The last so many stay, and the bests that they name.
 KEPT: Final = 2
 
 
@@ -56,6 +56,7 @@ class Checkpoints:
         self._folder = folder.resolve()
         self._quiet = contextlib.ExitStack()
         self._manager: Any = None
+        self._bests: dict[int, int | None] = {}
         if not is_first():
             return
         if not read_only:
@@ -95,12 +96,15 @@ class Checkpoints:
         return max(self.numbers(), default=0) + 1
 
     def save(self, state: Tree, facts: Mapping[str, Any], *, best: int | None = None) -> None:
-        """Begin to write a checkpoint, once the one before is on the disk; of those the last ones and the best stay.
+        """Begin to write a checkpoint, once the one before is on the disk.
+
+        Of those on the disk the last ones stay, and the bests that they name: whichever of them a killed process
+        leaves as the newest, or is found whole, what it names is there.
 
         Args:
             state: a tree of arrays; may be donated as soon as this returns.
             facts: JSON values; finite numbers only.
-            best: number of the checkpoint to keep besides the last ones.
+            best: number of the checkpoint to keep as long as this one is among the last.
 
         Raises:
             CheckpointError: this one or the one before cannot be written.
@@ -108,17 +112,16 @@ class Checkpoints:
         if self._manager is None:
             return
         self.wait()
-        there, number = self.numbers(), self.next_number()
+        number = self.next_number()
         host = _on_host(state)
-        signed = {"facts": dict(facts), "digest": _digest(host, facts)}
+        signed = {"facts": dict(facts), "digest": _digest(host, facts), "best": best}
         try:
-            for old in there[: max(0, len(there) - KEPT)]:
-                if old != best:
-                    self._manager.delete(old)
+            self._remove_old()
             arguments = ocp.args.Composite(state=ocp.args.StandardSave(host), facts=ocp.args.JsonSave(signed))
             self._manager.save(number, args=arguments, force=True)
         except Exception as error:  # Orbax and TensorStore raise what they like
             raise self._unwritten(error) from None
+        self._bests[number] = best
 
     def wait(self) -> None:
         """Wait for what is being written.
@@ -195,6 +198,24 @@ class Checkpoints:
         if not whole:
             raise CheckpointError(f"{self._folder / str(number)} is damaged (its digest is another)")
         return Checkpoint(number, state, signed["facts"])
+
+    def _remove_old(self) -> None:
+        """Remove what neither is among the last ones nor is the best that one of them names."""
+        there = self.numbers()
+        kept = {*there[-KEPT:], *map(self._best_of, there[-KEPT:])}
+        for number in there:
+            if number not in kept:
+                self._manager.delete(number)
+
+    def _best_of(self, number: int) -> int | None:
+        """The best that a checkpoint on the disk names; a damaged one names none."""
+        if number not in self._bests:
+            try:
+                read = self._manager.restore(number, args=ocp.args.Composite(facts=ocp.args.JsonRestore()))
+                self._bests[number] = read["facts"].get("best")
+            except Exception:  # Orbax and TensorStore raise what they like
+                self._bests[number] = None
+        return self._bests[number]
 
     def _make_folder(self) -> None:
         try:
