@@ -35,6 +35,8 @@ def make_mesh(batch: int) -> Mesh:
         for process in range(jax.process_count())
         for device in [one for one in jax.devices() if one.process_index == process][:each]
     ]
+    if len(devices) < jax.device_count():  # jax.make_mesh wants all of a TPU slice, or a cuboid of it
+        return Mesh(np.array(devices), (DATA,), axis_types=(AxisType.Auto,))
     return jax.make_mesh((len(devices),), (DATA,), axis_types=(AxisType.Auto,), devices=devices)
 
 

@@ -37,6 +37,17 @@ def test_values_and_keys_keep_what_they_are_on_the_devices():
     assert batch.sharding == rows(mesh)
 
 
+def test_a_part_of_the_devices_needs_no_shape_of_its_own(monkeypatch):
+    whole_mesh = make_mesh(4)
+
+    def wants_a_cuboid(*_, **__):
+        raise AssertionError
+
+    monkeypatch.setattr(jax, "make_mesh", wants_a_cuboid)  # as it does for 6 devices of a TPU slice of 8
+    monkeypatch.setattr(jax, "device_count", lambda: 3)
+    assert make_mesh(4) == whole_mesh
+
+
 def test_idle_devices_are_told(monkeypatch):
     mesh = make_mesh(4)
     monkeypatch.setattr(jax, "device_count", lambda: 3)
