@@ -82,7 +82,7 @@ class RunFolder:
             if restart:
                 self._clear()
             self._claim(config)
-            self.write_manifest()
+            self.write_manifest(**self._measured())
         except OSError as error:
             self.close()
             raise ConfigError(f"{path}: cannot be written ({error.strerror}); give another --workdir") from None
@@ -182,6 +182,15 @@ class RunFolder:
         os.ftruncate(self._lock, 0)
         os.write(self._lock, f"process {os.getpid()} on {platform.node()}\n".encode())
 
+    def _measured(self) -> dict[str, Any]:
+        """What the processes before measured, and this one may not."""
+        return {"temp_bytes": self.temp_bytes()} if self.temp_bytes() else {}
+
+    def temp_bytes(self) -> int:
+        """What manifest.json says that the largest step takes; 0 where it says nothing."""
+        told = self._manifest().get("temp_bytes")
+        return told if isinstance(told, int) else 0
+
     def _claim(self, config: Config) -> None:
         file = self.path / "config.json"
         if file.exists():
@@ -214,12 +223,26 @@ class RunFolder:
         return document if isinstance(document, dict) else {}
 
     def _clear(self) -> None:
-        """Remove a run, and nothing but a run."""
-        if not (self.path / "config.json").exists():
+        """Remove a run, and nothing but a run. What tells that it is one goes last."""
+        if not self._holds_run():
             return
-        shutil.rmtree(self.path / "checkpoints", ignore_errors=True)
-        for name in FILES:
+        checkpoints = self.path / "checkpoints"
+        try:
+            if os.path.lexists(checkpoints):
+                shutil.rmtree(checkpoints)
+        except OSError as error:
+            raise ConfigError(
+                f"{checkpoints}: cannot be removed ({error.strerror or error}), and the run would go on from there;"
+                " remove it, or give another --workdir"
+            ) from None
+        for name in reversed(FILES):
             (self.path / name).unlink(missing_ok=True)
+
+    def _holds_run(self) -> bool:
+        """Whether a run left anything here: any of what it writes may be lost."""
+        if (self.path / "config.json").exists() or "kind" in self._manifest():
+            return True
+        return any(facts.parent.name.isdecimal() for facts in (self.path / "checkpoints").glob("*/facts"))
 
 
 def environment() -> dict[str, Any]:

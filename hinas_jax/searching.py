@@ -293,8 +293,8 @@ class _Search:
         self._programs: dict[bool, Any] = {}
         self._restore: Any = None
         self._progress: Progress
-        #: Features and gradients of the largest step that was compiled, from the compiled program.
-        self.temp_bytes = 0
+        #: Features and gradients of the largest step that was compiled, here or before, from the compiled program.
+        self.temp_bytes = folder.temp_bytes()
         sizes = ", ".join(f"{name} {len(part)}" for name, part in zip("WAV", parts, strict=True))
         say(f"pictures: {sizes}; {self._steps} steps an epoch of {settings.batch_size} patches")
         say(describe_mesh(self._mesh, settings.batch_size))
@@ -431,6 +431,8 @@ class _Search:
         jitted = jax.jit(steps, donate_argnums=0, out_shardings=whole(self._mesh))
         program = compile_step(phase, jitted, arguments, progress.say, deterministic=self._config.compute.deterministic)
         self.temp_bytes = max(self.temp_bytes, program.memory_analysis().temp_size_in_bytes)
+        with self._folder.writing():  # now: a process that goes on at the end compiles nothing
+            self._folder.write_manifest(temp_bytes=self.temp_bytes)
         progress.resume()
         return program
 

@@ -199,13 +199,13 @@ def train(
         work = _Training(config, folder, task, network, used, validation, say)
         state = work.start(supernet)
         tally = Loop(folder, work.plan(state), work, say, started, config.compute.checkpoint_seconds).run(state)
-        with folder.writing():
-            folder.write_manifest(seconds=round(tally.seconds, 1))
         if tally.best is None:
             raise ConfigError(
                 f"no evaluation gave a number (see {workdir / 'metrics.jsonl'}): the training diverged;"
                 f" {_mend(config)}, and give --restart"
             )
+        with folder.writing():
+            folder.write_manifest(seconds=round(tally.seconds, 1))
         folder.share("architecture.json")
         folder.share("model.safetensors")
     if tally.best.score.psnr < (untouched := validation.skip_score().psnr):
@@ -434,5 +434,5 @@ def _claim_architecture(folder: RunFolder, architecture: Architecture) -> None:
         raise ConfigError(
             f"{folder.path} holds a training of another architecture; give another --workdir, or --restart"
         )
-    architecture.save(file)
+    folder.write("architecture.json", architecture.to_json())
     draw_architecture(architecture, folder.path / "architecture.svg")

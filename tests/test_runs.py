@@ -100,6 +100,27 @@ def test_restart_in_a_folder_without_a_run_removes_nothing(tmp_path):
     assert (tmp_path / "architecture.json").read_text() == "mine"
 
 
+@pytest.mark.parametrize("lost", [["config.json"], ["config.json", "manifest.json"]])
+def test_restart_clears_a_run_that_lost_its_config(tmp_path, lost):
+    open_folder(tmp_path).close()
+    (tmp_path / "checkpoints" / "3" / "facts").mkdir(parents=True)
+    for name in lost:
+        (tmp_path / name).unlink()
+    open_folder(tmp_path, restart=True).close()
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_restart_is_refused_where_the_checkpoints_stay(tmp_path):
+    open_folder(tmp_path / "run").close()
+    (tmp_path / "elsewhere" / "3").mkdir(parents=True)
+    (tmp_path / "run" / "checkpoints").symlink_to(tmp_path / "elsewhere")  # which shutil.rmtree does not follow
+    message = refusal(tmp_path / "run", restart=True)
+    assert f"{tmp_path / 'run' / 'checkpoints'}: cannot be removed" in message
+    assert (tmp_path / "run" / "config.json").exists()  # so that it is still known as a run
+    (tmp_path / "run" / "checkpoints").unlink()
+    open_folder(tmp_path / "run", restart=True).close()
+
+
 @pytest.mark.parametrize("content", ["{", "[]", '{"epochs": 3}'])
 def test_a_damaged_config_in_the_folder_is_told_with_its_path(finished, content):
     (finished / "config.json").write_text(content)

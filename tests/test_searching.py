@@ -228,10 +228,12 @@ def test_the_folder_holds_what_was_promised(searched, tiny_config):
 
 def test_a_finished_search_runs_no_further_step(searched, tiny_config, monkeypatch):
     before = (searched / "metrics.jsonl").read_bytes()
+    temp_bytes = json.loads((searched / "manifest.json").read_text())["temp_bytes"]
     monkeypatch.setattr(searching, "compile_step", None)  # calling it would fail
     found = search(tiny_config, searched, say=quiet)
     assert found == Architecture.load(searched / "architecture.json")
     assert (searched / "metrics.jsonl").read_bytes() == before
+    assert json.loads((searched / "manifest.json").read_text())["temp_bytes"] == temp_bytes > 0
 
 
 # --- the best is kept
@@ -291,6 +293,7 @@ def test_before_the_first_evaluation_the_architecture_file_is_valid(
     with pytest.raises(KeyboardInterrupt):
         search(tiny_config, tmp_path, say=quiet)
     assert Architecture.load(tmp_path / "architecture.json").cells
+    assert json.loads((tmp_path / "manifest.json").read_text())["temp_bytes"] > 0  # known when compiled, kept then
     monkeypatch.setattr(searching, "compile_step", interrupt)
     with pytest.raises(KeyboardInterrupt):
         search(dataclasses.replace(tiny_config, seed=4), tmp_path, restart=True, say=quiet)

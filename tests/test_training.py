@@ -1,6 +1,7 @@
 """Training: one step by hand, the best is kept, a resume changes nothing, a warm start takes the supernet's kernels."""
 
 import dataclasses
+import errno
 import itertools
 import json
 import math
@@ -261,6 +262,20 @@ def test_a_damaged_model_file_is_written_anew_from_the_checkpoint_of_the_best(
     assert model.card == trained[1].card
 
 
+def test_an_architecture_that_cannot_be_written_leaves_no_part_of_it(tiny_config, architecture, tmp_path, monkeypatch):
+    replace = type(tmp_path).replace
+
+    def full(path, target):
+        if path.name == "architecture.json.partial":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return replace(path, target)
+
+    monkeypatch.setattr(type(tmp_path), "replace", full)
+    with pytest.raises(ConfigError, match="cannot be written"):
+        train(tiny_config, architecture, tmp_path, say=quiet)
+    assert not list(tmp_path.glob("*.partial"))
+
+
 def test_checkpoints_within_a_stretch_change_nothing(trained, tiny_config, architecture, tmp_path, quick_compiling):
     del quick_compiling
     compute = dataclasses.replace(tiny_config.compute, checkpoint_seconds=1e-6)
@@ -381,6 +396,7 @@ def test_a_training_without_any_finite_score_says_so(tiny_config, architecture, 
         train(tiny_config, architecture, tmp_path, say=quiet)
     assert "\n" not in str(caught.value)
     assert [row["psnr"] for row in rows(tmp_path)] == [None] * 3
+    assert "seconds" not in json.loads((tmp_path / "manifest.json").read_text())  # which tells of a finished one
 
 
 # --- refusals
