@@ -16,6 +16,10 @@ Say = Callable[[str], None]
 #: Seconds that one convolution of a step costs XLA, measured on 2 CPU cores (JAX 0.10, search epochs of 500 to 2,700).
 SECONDS_PER_CONVOLUTION: Final = 0.03
 
+#: The most steps of a call. Between two calls a run can save and stop: a call must end within seconds. So many steps
+#: keep a GPU or TPU busy while the host starts the next call.
+STEPS_PER_CALL: Final = 50
+
 MEMORY_FIRST: Final = "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"
 
 
@@ -103,14 +107,17 @@ def compiler_options(*, deterministic: bool = False) -> dict[str, str | bool]:
 
 
 def steps_per_call(steps: int, most: int) -> int:
-    """How many steps one compiled call scans over: a divisor of ``steps``, at most ``most``, but one on CPU.
+    """How many steps one compiled call scans over: one on CPU, else a divisor of ``steps``.
+
+    It is at most ``most`` and ``STEPS_PER_CALL``.
 
     XLA brings convolutions into the form that its fast CPU kernels take only outside of loops and calls: a step of
     the config ``demo`` takes 0.79 s in a scan and 0.10 s outside (JAX 0.10, 2 cores).
     """
     if jax.default_backend() == "cpu":
         return 1
-    return max(count for count in range(1, steps + 1) if steps % count == 0 and count <= max(most, 1))
+    largest = max(1, min(steps, most, STEPS_PER_CALL))
+    return max(count for count in range(1, largest + 1) if steps % count == 0)
 
 
 def scan_steps(step: Callable[[State, Any], tuple[State, Any]], state: State, inputs: Any) -> tuple[State, Any]:

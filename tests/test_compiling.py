@@ -55,6 +55,23 @@ def test_a_search_compiles_nothing_after_the_first_epoch_of_each_phase(
     assert 0 in compiled  # it still counts, so it would have counted
 
 
+@pytest.mark.parametrize(
+    ("backend", "steps", "most", "count"),
+    [
+        ("gpu", 1000, 2**31, 50),  # so that a run can save and stop within
+        ("tpu", 96, 2**31, 48),
+        ("gpu", 53, 2**31, 1),
+        ("gpu", 6, 2**31, 6),
+        ("gpu", 1000, 30, 25),  # a stream sends no more patches at once
+        ("gpu", 6, 0, 1),
+        ("cpu", 1000, 2**31, 1),
+    ],
+)
+def test_the_steps_of_a_call_divide_a_stretch_and_end_soon(monkeypatch, backend, steps, most, count):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    assert compiling.steps_per_call(steps, most) == count
+
+
 def test_the_memory_of_a_program_is_told():
     said = []
     x = jnp.ones((512, 1024))  # 2 MiB
