@@ -19,7 +19,7 @@ from hinas_jax.checkpoints import Checkpoint, CheckpointError, Checkpoints
 from hinas_jax.compiling import Say
 from hinas_jax.divergence import DivergenceError, Outcome, require_finite
 from hinas_jax.interruption import Interruption
-from hinas_jax.processes import is_first, joined, largest
+from hinas_jax.processes import is_first, joined, largest, meet
 from hinas_jax.progress import Progress
 from hinas_jax.runs import RunFolder
 from hinas_jax.validation import Score
@@ -192,6 +192,7 @@ class Loop(Generic[State]):
     def _run_stretch(self, end: int) -> None:
         plan, tally, work = self._plan, self._tally, self._work
         work.prepare(self._state, tally.reported, self._progress)
+        meet()
         while tally.step < end:
             with self._interruption.held():  # between its donation and its new name the state must not be lost
                 self._state, outcomes = work.call(self._state, tally.step)

@@ -139,6 +139,15 @@ def largest(number: int) -> int:
     return int(np.max(multihost_utils.process_allgather(np.int32(number))))
 
 
+def meet() -> None:
+    """Wait for the other processes, however long.
+
+    Before a step that connects their devices for the first time: on CPU that one waits 30 seconds and no longer, and
+    their compilations may end further apart.
+    """
+    largest(0)
+
+
 def leave(code: int) -> NoReturn:
     """End this one of several processes at once, after a failure: the closed connections tell the others.
 
