@@ -3,17 +3,25 @@
 import shutil
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 from test_cli_search_train import mistake, run
+from test_restoring import model_of
+from tiny import counted
 
+from hinas_jax import inference
 from hinas_jax.data.pictures import PictureError
 from hinas_jax.random_search import draw
-from hinas_jax.tables.correlation import correlate
+from hinas_jax.space.initialise import initialise
+from hinas_jax.space.supernet import SuperNet
+from hinas_jax.tables.budget import Budget
+from hinas_jax.tables.correlation import correlate, one_hot_scores
 from hinas_jax.tables.definition import with_fields
-from hinas_jax.tables.pictures import load_test_sets, training_pictures
-from hinas_jax.tables.store import Store
+from hinas_jax.tables.measuring import _search_cost
+from hinas_jax.tables.pictures import Roots, load_test_sets, training_pictures
+from hinas_jax.tables.store import Run, Store, time_inference
 
 
 def quiet(_):
@@ -59,6 +67,41 @@ def test_the_name_of_a_run_holds_all_that_it_depends_on(tiny_config, tmp_path):
     assert asked[0] == asked[1]
     assert asked[3] == asked[4]
     assert len(set(asked)) == 5
+
+
+def test_inference_is_timed_with_its_program_at_hand_however_many_sizes(monkeypatch):
+    monkeypatch.setattr(inference, "PROGRAMS", 1)
+    compiled = counted(monkeypatch)
+    pictures = tuple(np.zeros((side, 12, 1), np.uint8) for side in (8, 9, 8, 9))
+    assert time_inference(model_of(), pictures) > 0
+    assert len(compiled) == 2  # one for each size, and none anew within the time
+
+
+def test_a_search_is_told_with_the_device_it_ran_on(tmp_path):
+    runs = [Run(tmp_path, seconds, {"device": device}) for seconds, device in ((10.0, "NVIDIA H100"), (20.0, "cpu"))]
+    assert _search_cost(runs[:1]) == "10 s, on NVIDIA H100"
+    assert _search_cost(runs) == "15 ± 7 s, on NVIDIA H100 and CPU"
+
+
+def test_pictures_to_leave_out_are_left_out_for_every_task(tiny_config, root):
+    shutil.copy(root / "train" / "0.png", root / "test" / "twin.png")
+    config = Roots(root=str(root), exclude=("0",)).apply(tiny_config, Budget(0.001))
+    assert config.task.name == "denoise"
+    training = training_pictures(config)
+    assert "train/0" not in training.names
+    assert load_test_sets(training, config, (), {}, None)[0].of == 3
+    with pytest.raises(PictureError, match=r"data\.exclude names 'none'"):
+        training_pictures(Roots(root=str(root), exclude=("none",)).apply(tiny_config, Budget(0.001)))
+
+
+@pytest.mark.usefixtures("quick_compiling")
+def test_one_hot_scores_forget_the_mixtures_statistics(tiny_config):
+    net = SuperNet(tiny_config.space, 1, 1)
+    supernet = initialise(net, jax.random.key(0), 1)
+    supernet["params"]["end"]["residual"]["kernel"] += 0.01  # so that the features show in the score
+    other = supernet | {"batch_stats": jax.tree.map(lambda x: 100 * x + 7, supernet["batch_stats"])}
+    (one,), (same,) = (one_hot_scores(tiny_config, s, [draw(tiny_config)], quiet) for s in (supernet, other))
+    assert one == same
 
 
 def test_correlations_of_known_orders():

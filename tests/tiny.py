@@ -54,3 +54,15 @@ def random_cell(rng, nodes, *, skip_input=True):
         kept = sorted(rng.choice(sources, min(2, len(sources)), replace=False).tolist())
         cell.append(tuple(Edge(source, str(rng.choice(KEPT))) for source in kept))
     return CellArchitecture(tuple(cell))
+
+
+def counted(monkeypatch):
+    """A list that grows by one with each program that is compiled ahead of its call."""
+    compiled, compile_well = [], jax.stages.Lowered.compile
+
+    def compile_and_count(lowered, *arguments, **keywords):
+        compiled.append(lowered)
+        return compile_well(lowered, *arguments, **keywords)
+
+    monkeypatch.setattr(jax.stages.Lowered, "compile", compile_and_count)
+    return compiled

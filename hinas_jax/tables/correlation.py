@@ -32,6 +32,7 @@ from hinas_jax.objective import f_net
 from hinas_jax.random_search import draw
 from hinas_jax.runs import environment
 from hinas_jax.space.one_hot import one_hot
+from hinas_jax.space.operations import BATCH_NORM_MOMENTUM
 from hinas_jax.space.supernet import SuperNet
 from hinas_jax.tables.budget import Budget, changes
 from hinas_jax.tables.definition import with_fields
@@ -43,7 +44,8 @@ from hinas_jax.training import best_supernet
 from hinas_jax.validation import Score, Validation
 from hinas_jax.writing import write_whole
 
-STATISTICS_BATCHES: Final = 32  #: for running statistics of a momentum of 0.9 or less to forget the mixture's
+STATISTICS_BATCHES: Final = 32  #: of W, for the running statistics of one architecture
+_SEEN: Final = 1 - BATCH_NORM_MOMENTUM**STATISTICS_BATCHES  #: their weight in a moving average that starts at zero
 LEAST: Final = 4  #: architectures for a coefficient
 FEW: Final = 30  #: architectures below which the note warns
 
@@ -101,7 +103,8 @@ def one_hot_scores(
     """Scores on V of architectures inside a supernet, by one-hot alpha and beta.
 
     The running statistics of the supernet are those of the mixture of all operations, which one architecture alone
-    does not have; they are estimated anew for each, on patches of W. The kernels stay.
+    does not have; they are estimated anew for each, on patches of W, and nothing of the mixture's remains: the moving
+    average starts at zero and is divided by the weight of the batches that it has seen. The kernels stay.
 
     Args:
         config: of the search.
@@ -129,9 +132,11 @@ def one_hot_scores(
     restore = jax.jit(lambda variables, tiles: f_net(net, task, variables, tiles))
     scores = []
     for architecture in architectures:
-        variables = supernet | {"arch": one_hot(architecture, config.space)}
+        empty = jax.tree.map(jnp.zeros_like, supernet["batch_stats"])
+        variables = supernet | {"arch": one_hot(architecture, config.space), "batch_stats": empty}
         for key in jax.random.split(jax.random.key(config.seed), STATISTICS_BATCHES):
             variables = variables | {"batch_stats": estimate(variables, key)}
+        variables = variables | {"batch_stats": jax.tree.map(lambda x: x / _SEEN, variables["batch_stats"])}
         scores.append(validation.score(restore, variables))
     return scores
 
@@ -262,7 +267,8 @@ def _markdown(
         f"Both scores are means over the same validation pictures V with the same noise; ranked by SSIM + PSNR / 100."
         f" Trained for {config.train.steps:,} steps on {config.data.root.rsplit('/', 1)[-1]}, budget"
         f" {budget.fraction:g} of the paper's schedule. Inside the supernet the running statistics are estimated anew"
-        f" on {STATISTICS_BATCHES} batches of W. p: how often unrelated orders agree, or disagree, as much.",
+        f" on {STATISTICS_BATCHES} batches of W, nothing of the mixture's being kept. p: how often unrelated orders"
+        " agree, or disagree, as much.",
     ]
     if min(r.count for r in results.values()) < FEW:
         lines[-1] += (

@@ -62,7 +62,7 @@ def own_rows(
                 parameters=Value.of([float(net.run.architecture.parameters()) for net in nets]),
                 scale=base.task.scale,
                 seconds=seconds,
-                device=_device() if table.inference else "",
+                device=_words(jax.devices()[0].device_kind) if table.inference else "",
                 search=_search_cost(list(searches.values())) if table.search_cost and searches else "",
                 seeds=seeds,
                 steps=config.train.steps,
@@ -114,9 +114,9 @@ def _search_cost(searches: Sequence[Run]) -> str:
     seconds = Value.of([run.seconds for run in searches])
     mebibytes = max(run.manifest.get("temp_bytes", 0) for run in searches) / 2**20
     memory = f", {mebibytes:.{0 if mebibytes >= 10 else 2}f} MiB of features and gradients" if mebibytes else ""
-    return f"{seconds.text(0)} s{memory}, on {_device()}"
+    devices = dict.fromkeys(_words(run.manifest["device"]) for run in searches)  # of the run, which may be an old one
+    return f"{seconds.text(0)} s{memory}, on {' and '.join(devices)}"
 
 
-def _device() -> str:
-    device = jax.devices()[0].device_kind
+def _words(device: str) -> str:
     return "CPU" if device == "cpu" else device

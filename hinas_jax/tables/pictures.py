@@ -24,8 +24,8 @@ class Roots:
     super_resolve: str = ""
     """Pictures of the tables on super-resolution, in the place of root."""
     exclude: tuple[str, ...] = ()
-    """Names (file names without suffix) to leave out of the pictures of super-resolution: those that a test set shows
-    too, like 302003 of BSDS500 where Set5 is tested on."""
+    """Names (file names without suffix) to leave out of the training pictures: those that a test set shows too, like
+    302003 of BSDS500 where Set5 is tested on."""
     tests: tuple[str, ...] = ()
     """Test sets of super-resolution as NAME=DIR, DIR a folder of clean pictures: Set5=DIR Set14=DIR B100=DIR
     Urban100=DIR. Those that are not given stay empty columns. Denoising tests on the root's own test pictures."""
@@ -42,8 +42,8 @@ class Roots:
                 f"a budget of {TOY:g} or more needs the paper's pictures: give --data.root DIR"
                 " (BSDS500 for denoising, DIV2K for super-resolution)"
             )
-        exclude = self.exclude if config.task.name == "super_resolve" else ()
-        return dataclasses.replace(config, data=dataclasses.replace(config.data, root=root or BUNDLED, exclude=exclude))
+        data = dataclasses.replace(config.data, root=root or BUNDLED, exclude=self.exclude)
+        return dataclasses.replace(config, data=data)
 
     def named_tests(self) -> dict[str, Path]:
         """Folder of each test set.

@@ -5,6 +5,7 @@ A run's folder is named by a digest of all that its result depends on: the confi
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import hashlib
 import json
@@ -155,16 +156,20 @@ class Store:
 
 
 def time_inference(model: Model, pictures: tuple[np.ndarray, ...]) -> float:
-    """Seconds to restore these clean pictures' degraded versions one by one, each shape compiled and run before."""
-    task, run = task_of(model.architecture), ready(model)
+    """Seconds to restore these clean pictures' degraded versions one by one, each shape compiled and run before.
+
+    Shape by shape, each warmed up right before it is timed: only so many programs are kept at a time.
+    """
+    task, run, seconds = task_of(model.architecture), ready(model), 0.0
     shapes = [(-(-p.shape[0] // task.scale), -(-p.shape[1] // task.scale), p.shape[2]) for p in pictures]
-    inputs = {shape: jnp.full((1, *shape), 0.5, jnp.float32) for shape in shapes}
-    for picture in inputs.values():
+    for shape, count in collections.Counter(shapes).items():
+        picture = jnp.full((1, *shape), 0.5, jnp.float32)
         jax.block_until_ready(run(picture))
-    started = time.perf_counter()
-    for shape in shapes:
-        jax.block_until_ready(run(inputs[shape]))
-    return time.perf_counter() - started
+        started = time.perf_counter()
+        for _ in range(count):
+            jax.block_until_ready(run(picture))
+        seconds += time.perf_counter() - started
+    return seconds
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
