@@ -6,6 +6,7 @@ import http.server
 import importlib.util
 import io
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -136,6 +137,29 @@ def test_the_manifest_tells_the_digests_of_what_was_prepared(tmp_path):
     assert manifest["splits"] == {"W": "abc"}
 
 
+def test_digests_cut_short_are_told_and_can_be_prepared_again(tmp_path, data_dir):
+    source = fill(tmp_path / "mine", "a.png")
+    file = prepare("image_folder/mine", source, silent) / "digests.json"
+    whole = file.read_text()
+    for torn in (whole[:20], "", "[]"):
+        file.write_text(torn)
+        with pytest.raises(PictureError, match="cut short; hinas data prepare image_folder/mine again") as told:
+            load_pictures("tfds:image_folder/mine", "train", 3)
+        assert "\n" not in str(told.value)
+    prepare("image_folder/mine", source, silent)
+    assert file.read_text() == whole
+
+
+def test_digests_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        prepare("image_folder/mine", fill(tmp_path / "mine", "a.png"), silent)
+    assert prepared_names() == []
+
+
 # --- archives
 
 
@@ -194,6 +218,28 @@ def test_what_cannot_be_downloaded_says_what_to_put_where(monkeypatch, served):
         with pytest.raises(PictureError, match=r"put 5 pictures in DIR.Set5.HR, then give --from DIR") as told:
             prepare(SET5, None, silent)
         assert "\n" not in str(told.value)
+
+
+def test_a_download_that_breaks_off_is_told_in_one_line(tmp_path, monkeypatch):
+    class BreaksOff(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\n\x1f\x8b")
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), BreaksOff) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        known = dataclasses.replace(KNOWN_SETS[SET5], archive=f"http://127.0.0.1:{server.server_port}/a.tar.gz")
+        monkeypatch.setitem(KNOWN_SETS, SET5, known)
+        try:
+            with pytest.raises(PictureError, match=r"cannot be downloaded \(IncompleteRead") as told:
+                prepare(SET5, None, silent)
+        finally:
+            server.shutdown()
+            thread.join()
+    assert "\n" not in str(told.value)
 
 
 # --- mistakes, and the command

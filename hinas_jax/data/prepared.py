@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import http.client
 import importlib.util
 import io
 import json
@@ -14,7 +15,6 @@ import logging
 import shutil
 import tarfile
 import tempfile
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -27,6 +27,7 @@ from hinas_jax.data.catalogue import KNOWN_SETS, KnownSet
 from hinas_jax.data.finding import PICTURE_SUFFIXES
 from hinas_jax.data.pairs import CLEAN, DEGRADED
 from hinas_jax.data.pictures import PictureError
+from hinas_jax.writing import write_whole
 
 DIGESTS: Final = "digests.json"
 FOLDER: Final = "image_folder/"
@@ -79,11 +80,20 @@ def prepared_names() -> list[str]:
 
 
 def read_digests(name: str) -> dict[str, str]:
-    """The SHA-256 of each split of a prepared set of ours; nothing for others."""
+    """The SHA-256 of each split of a prepared set of ours; nothing for others.
+
+    Raises:
+        PictureError: the file that holds them cannot be read, say because it was cut short.
+    """
     folder = prepared_folder(name)
     if folder is None:
         return {}
-    digests: dict[str, str] = json.loads((folder / DIGESTS).read_text())
+    try:
+        digests = json.loads((folder / DIGESTS).read_text())
+    except (OSError, ValueError):
+        digests = None
+    if not isinstance(digests, dict) or not digests:
+        raise PictureError(f"{folder / DIGESTS} cannot be read or was cut short; hinas data prepare {name} again")
     return digests
 
 
@@ -163,7 +173,7 @@ def _build(name: str, source: Path, say: Say, known: KnownSet | None = None) -> 
     if known is not None and known.digests and digests != dict(known.digests):
         shutil.rmtree(folder)
         raise PictureError(f"{source}: these are not the original pictures of {name}; {known.wanted(source)}")
-    (folder / DIGESTS).write_text(json.dumps(digests, indent=2) + "\n")
+    write_whole(folder / DIGESTS, json.dumps(digests, indent=2) + "\n")
     return folder
 
 
@@ -185,7 +195,7 @@ def _downloaded(known: KnownSet, say: Say) -> Iterator[Path]:
                     inner = member.name.partition("/")[2]  # less the archive's own folder
                     if member.isfile() and Path(inner).suffix.lower() in PICTURE_SUFFIXES:
                         archive.extract(member.replace(name=inner), folder, filter="data")
-        except (OSError, EOFError, tarfile.TarError, urllib.error.URLError) as error:
+        except (OSError, EOFError, tarfile.TarError, http.client.HTTPException) as error:
             raise PictureError(
                 f"{known.name} cannot be downloaded ({' '.join(str(error).split())}); {by_hand}"
             ) from None
