@@ -131,9 +131,9 @@ def evaluate(
     pictures = pictures.subset(range(min(len(pictures), first or len(pictures))))
     _check_sizes(pictures, protocol, rows[0])
     say(f"{len(pictures)} pictures of {name}, protocol {protocol}")
+    restorer = baseline(model, rows[0]) if loaded is None else network_restorer(loaded)  # a baseline has one row
     results = []
     for row in rows:
-        restorer = baseline(model, row) if loaded is None else network_restorer(loaded)
         values = [
             measure(row, restorer, pixels, protocol, jax.random.fold_in(jax.random.key(seed), i))
             for i, pixels in enumerate(tqdm(pictures.pixels, desc=name, unit="picture", dynamic_ncols=True))

@@ -9,9 +9,12 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from test_restoring import model_of
+from tiny import counted
 
 from hinas_jax import evaluation
 from hinas_jax.evaluation import EvaluationError, Report, Result, baseline, best_gaussian_blur, evaluate, measure
+from hinas_jax.modelfile import Model
 from hinas_jax.tasks import Denoise, SuperResolve
 
 #: bicubic under `standard`, x2, x3, x4: PSNR and SSIM on Y, found with independent code
@@ -70,6 +73,15 @@ def test_standard_denoising_is_the_mean_over_pictures_of_skimage_values(folder):
     row = report.results[0]
     assert (row.psnr, row.ssim) == pytest.approx(np.mean(expected, axis=0), abs=1e-3)
     assert (row.images, row.task, row.strength) == (2, "denoise", {"sigma": 30})
+
+
+def test_a_network_is_compiled_once_for_all_strengths(folder, monkeypatch):
+    model = model_of()
+    Model(model.architecture, model.variables, {"task": {"sigmas": [30.0, 50.0]}}).save(folder / "model.safetensors")
+    compiled = counted(monkeypatch)
+    report = evaluate(str(folder / "model.safetensors"), images=folder, say=quiet)
+    assert [row.strength["sigma"] for row in report.results] == [30.0, 50.0]
+    assert len(compiled) == 1  # two pictures of one size
 
 
 def test_the_first_pictures_by_name_can_be_measured_alone(folder):
