@@ -23,10 +23,10 @@ from hinas_jax.arch_gradients import ArchGradient, Patches, chosen, first_order
 from hinas_jax.architecture import Architecture
 from hinas_jax.batching import Batch, fit_batch
 from hinas_jax.compiling import Say, compile_step, scan_steps, steps_per_call
-from hinas_jax.config import Config, ConfigError, LossConfig
+from hinas_jax.config import Config, LossConfig
 from hinas_jax.data.patches import Draws, PatchSource, Sizes, draw_patches, epoch_order, sample, sizes_of
 from hinas_jax.data.sources import PictureSet, large_enough, load_pictures, split
-from hinas_jax.divergence import Outcome, group_names, mend, outcome
+from hinas_jax.divergence import DivergenceError, Outcome, group_names, mend, outcome
 from hinas_jax.drawing import draw_architecture
 from hinas_jax.feeding import Feed, most_steps, picture_bytes, resident_feed, streamed_feed, streams
 from hinas_jax.looping import Best, Loop, Plan, Row
@@ -224,9 +224,9 @@ def search(
         The architecture decoded from the supernet that did best on V (not the last one).
 
     Raises:
-        ConfigError: ``workdir`` holds another run, or another process runs there, or no evaluation gave a number.
+        ConfigError: ``workdir`` holds another run, or another process runs there.
         CheckpointError: a checkpoint cannot be written, or none can be read.
-        DivergenceError: a loss or a gradient is not finite.
+        DivergenceError: a loss or a gradient is not finite, or no evaluation gave a number.
         Interrupted: SIGTERM or Ctrl-C; the state is saved.
         PictureError: the pictures cannot be used.
         ProcessError: another one of several processes failed, or was given another config or other pictures.
@@ -244,7 +244,7 @@ def search(
         loop = Loop(folder, work.plan(state), work, say, started, config.compute.checkpoint_seconds)
         tally = loop.run(state)
         if tally.best is None:
-            raise ConfigError(
+            raise DivergenceError(
                 f"no evaluation gave a number (see {workdir / 'metrics.jsonl'}): the search diverged;"
                 f" {_mend(config)}, and give --restart"
             )

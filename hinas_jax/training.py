@@ -23,7 +23,7 @@ from hinas_jax.compiling import Say, compile_step, scan_steps, steps_per_call
 from hinas_jax.config import Config, ConfigError, LossConfig, TrainConfig, load_config
 from hinas_jax.data.patches import Draws, PatchSource, Sizes, draw_patches, sample, sizes_of
 from hinas_jax.data.sources import PictureSet, large_enough, load_pictures, split
-from hinas_jax.divergence import Outcome, group_names, mend, outcome
+from hinas_jax.divergence import DivergenceError, Outcome, group_names, mend, outcome
 from hinas_jax.drawing import draw_architecture
 from hinas_jax.feeding import Feed, most_steps, picture_bytes, resident_feed, streamed_feed, streams
 from hinas_jax.looping import Best, Loop, Plan, Row
@@ -173,10 +173,10 @@ def train(
         The model that did best on V.
 
     Raises:
-        ConfigError: ``workdir`` holds another run, or another process runs there, the architecture is of another task
-            than the config, or no evaluation gave a number.
+        ConfigError: ``workdir`` holds another run, or another process runs there, or the architecture is of another
+            task than the config.
         CheckpointError: a checkpoint cannot be written, or none can be read.
-        DivergenceError: a loss or a gradient is not finite.
+        DivergenceError: a loss or a gradient is not finite, or no evaluation gave a number.
         Interrupted: SIGTERM or Ctrl-C; the state is saved.
         PictureError: the pictures cannot be used.
         ProcessError: another one of several processes failed, or was given another config or other pictures.
@@ -200,7 +200,7 @@ def train(
         state = work.start(supernet)
         tally = Loop(folder, work.plan(state), work, say, started, config.compute.checkpoint_seconds).run(state)
         if tally.best is None:
-            raise ConfigError(
+            raise DivergenceError(
                 f"no evaluation gave a number (see {workdir / 'metrics.jsonl'}): the training diverged;"
                 f" {_mend(config)}, and give --restart"
             )

@@ -16,6 +16,7 @@ from hinas_jax.checkpoints import Checkpoints
 from hinas_jax.config import ConfigError
 from hinas_jax.data.pictures import PictureError
 from hinas_jax.data.sources import load_pictures, split
+from hinas_jax.divergence import DivergenceError
 from hinas_jax.losses import restoration_loss
 from hinas_jax.runs import RunFolder
 from hinas_jax.searching import make_searcher, search
@@ -276,7 +277,7 @@ def test_the_best_supernet_is_saved_and_not_the_last(scripted):
 def test_a_search_without_any_finite_score_says_so(tiny_config, tmp_path, monkeypatch, quick_compiling):
     del quick_compiling
     monkeypatch.setattr(Validation, "score", lambda *_: Score(math.nan, math.nan))
-    with pytest.raises(ConfigError, match=r"the search diverged; lower search\.learning_rate \(0\.025\)") as caught:
+    with pytest.raises(DivergenceError, match=r"the search diverged; lower search\.learning_rate \(0\.025\)") as caught:
         search(tiny_config, tmp_path, say=quiet)
     assert "\n" not in str(caught.value)
 

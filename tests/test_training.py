@@ -392,7 +392,7 @@ def test_a_network_worse_than_doing_nothing_is_told(
 def test_a_training_without_any_finite_score_says_so(tiny_config, architecture, tmp_path, monkeypatch, quick_compiling):
     del quick_compiling
     monkeypatch.setattr(Validation, "score", lambda *_: Score(math.nan, math.nan))
-    with pytest.raises(ConfigError, match=r"diverged; lower train\.learning_rate \(0\.002\)") as caught:
+    with pytest.raises(DivergenceError, match=r"diverged; lower train\.learning_rate \(0\.002\)") as caught:
         train(tiny_config, architecture, tmp_path, say=quiet)
     assert "\n" not in str(caught.value)
     assert [row["psnr"] for row in rows(tmp_path)] == [None] * 3
