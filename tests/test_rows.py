@@ -1,12 +1,23 @@
 """Rows: means and spreads as NumPy has them, and the printed numbers as printed."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hinas_jax.tables.definition import NUMBERS, load_table
-from hinas_jax.tables.rows import Value, published_rows
+from hinas_jax.divergence import DivergenceError
+from hinas_jax.random_search import draw
+from hinas_jax.tables.budget import Budget
+from hinas_jax.tables.definition import NUMBERS, Table, Variant, load_table
+from hinas_jax.tables.figures import draw_figures
+from hinas_jax.tables.measuring import own_rows
+from hinas_jax.tables.networks import train_variant
+from hinas_jax.tables.pictures import TestSet
+from hinas_jax.tables.rows import Score, Value, published_rows
+from hinas_jax.tables.store import Run, Store
+from hinas_jax.tables.writing import write_csv, write_markdown
 
 
 @given(st.lists(st.floats(-100, 100), min_size=2, max_size=9))
@@ -45,6 +56,49 @@ def test_some_printed_numbers():
     assert best.protocol != rows["N3Net"].protocol
     x4 = [row for row in published_rows(load_table(12)) if row.scale == 4 and row.method == "IMDN"]
     assert {row.scores["Set5"].psnr.mean for row in x4} == {32.21}
+
+
+def test_what_diverged_is_marked_and_ends_no_table(tiny_config, tmp_path):
+    """One of two seeds diverges at sigma 50, and a search for both: no score there, and all else is in its place."""
+    architecture = draw(tiny_config)
+    architecture.save(tmp_path / "architecture.json")
+
+    class Runs(Store):
+        def search(self, config):
+            if config.train.steps == 7:
+                raise DivergenceError("the search diverged")
+            return Run(tmp_path, 1.0, {"device": "cpu"})
+
+        def train(self, config, _):
+            if config.task.sigmas == (50.0,) and config.seed == 4:
+                raise DivergenceError("the training diverged")
+            return Run(tmp_path, 1.0, {"device": "cpu"})
+
+        def score(self, *_):
+            return 30.0, 0.9
+
+    told = []
+    store, budget = Runs(tmp_path, told.append), Budget(0.5)
+    variants = (Variant("net"), Variant("other", fields={"train.steps": 7}))
+    table = Table(10, "", (tiny_config,), variants, sigmas=(30.0, 50.0), search_cost=True)
+    sets = (TestSet("test", None, tmp_path, 1, 1, ""),)
+    rows, nets = [], []
+    for variant in variants:
+        nets.append(list(train_variant(table, variant, tiny_config, 2, budget, store)))
+        rows += own_rows(table, tiny_config, sets, nets[-1], store, seeds=2, budget=budget, data="")
+    net, _, other, _ = rows
+    assert told == ["the training diverged", "the search diverged", "the search diverged"]
+    assert (net.method, dict(net.scores)) == ("net", {"sigma 30": Score(Value(30.0, 0.0, 2), Value(0.9, 0.0, 2))})
+    assert (net.diverged, net.parameters.count) == ({"sigma 50"}, 3)
+    assert net.note == "the training diverged for 1 of 4 networks"
+    assert (other.method, other.scores, other.diverged) == ("other", {}, {"sigma 30", "sigma 50"})
+    assert other.note == "the search diverged for 4 of 4 networks"
+    assert draw_figures(dataclasses.replace(table, figure="cells"), rows, [], tmp_path) == []
+    write_csv(table, rows, tmp_path / "table.csv")
+    write_markdown(table, rows, tmp_path / "table.md", budget=budget, shrunk=[])
+    lines = [line for line in (tmp_path / "table.md").read_text().splitlines() if line.startswith(("| net", "| other"))]
+    assert ["diverged" in cell for cell in lines[0].split(" | ")[4:6]] == [False, True]
+    assert lines[2].split(" | ")[3:6] == ["-", "diverged", "diverged"]
 
 
 def test_literature_rows_are_of_the_tables_scales_and_protocols_are_ours():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +26,11 @@ _COLUMNS: Final = ("sigma 50", "B100")  #: what Fig. 14 shows
 
 
 def draw_figures(table: Table, rows: Sequence[Row], nets: Sequence[Trained], folder: Path) -> list[Path]:
-    """Draw what goes with a table into ``folder``; returns the files."""
+    """Draw what goes with a table into ``folder``; returns the files. What diverged is not drawn."""
+    there = {net.variant.name for net in nets}
+    table = dataclasses.replace(table, variants=tuple(v for v in table.variants if v.name in there))
+    if not table.variants:
+        return []
     if table.figure == "widths":
         return [_draw_widths(table, rows, nets, folder / f"table_{table.number}_widths.png")]
     if table.figure == "cells":
@@ -36,6 +41,7 @@ def draw_figures(table: Table, rows: Sequence[Row], nets: Sequence[Trained], fol
                 rows, base.task.scale, folder / f"table_{table.number}{_suffix(table, base.task.scale)}.png"
             )
             for base in table.bases
+            if any(row.origin == "ours" and row.scores and row.seconds and row.scale == base.task.scale for row in rows)
         ]
     return []
 
@@ -72,9 +78,9 @@ def _draw_widths(table: Table, rows: Sequence[Row], nets: Sequence[Trained], pat
             axes.set_xticks(list(layers), [f"layer {layer}" for layer in layers])
             axes.margins(y=0.15)
             row = next(row for row in rows if row.method == name and row.protocol == _OURS and row.origin == "ours")
-            score = next(iter(row.scores.values()))
+            score = next(iter(row.scores.values()), None)
             about = f"{architecture.parameters():,} parameters"
-            if score.psnr:
+            if score and score.psnr:
                 about += f"; {score.psnr.text(2)} dB ({_OURS})"
             axes.set_title(f"{name}\n", size=10, weight="bold", color=INK, loc="left")
             axes.text(0, 1.03, about, transform=axes.transAxes, size=8.5, color=GREY)
@@ -102,7 +108,7 @@ def _draw_trade_off(rows: Sequence[Row], scale: int, path: Path) -> Path:
     """
     rows = [row for row in rows if row.scale == scale and row.seconds]
     printed = [row for row in rows if row.origin == "paper"]
-    ours = [row for row in rows if row.origin == "ours" and row.protocol == _OURS]
+    ours = [row for row in rows if row.origin == "ours" and row.protocol == _OURS and row.scores]
     most = math.log10(max(row.parameters.mean for row in rows if row.parameters))
     with mpl.rc_context(STYLE):
         layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1)

@@ -36,6 +36,8 @@ def make_table(table: Table, workdir: Path, *, budget: Budget, seeds: int, roots
     Returns:
         All rows: the paper's, the literature's, ours.
 
+    A search or a training that diverges does not end the table: its row says so.
+
     Raises:
         ConfigError: options do not fit.
         PictureError: pictures cannot be used, or are both trained and tested on.
@@ -68,7 +70,7 @@ def make_table(table: Table, workdir: Path, *, budget: Budget, seeds: int, roots
         for variant in (*table.variants, RANDOM):
             trained = list(train_variant(table, variant, base, seeds, budget, store))
             rows += own_rows(table, base, sets, trained, store, seeds=seeds, budget=budget, data=words)
-            nets += trained
+            nets += [net for net in trained if isinstance(net, Trained)]
     name = f"table_{table.number}"
     figures = draw_figures(table, rows, nets, workdir)
     write_markdown(table, rows, workdir / f"{name}.md", budget=budget, shrunk=shrunk, figures=figures)

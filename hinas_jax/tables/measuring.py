@@ -11,8 +11,8 @@ import jax
 from hinas_jax.config import Config
 from hinas_jax.evaluation import Protocol
 from hinas_jax.tables.budget import Budget
-from hinas_jax.tables.definition import Table, with_fields
-from hinas_jax.tables.networks import Trained
+from hinas_jax.tables.definition import Table, Variant, with_fields
+from hinas_jax.tables.networks import Diverged, Trained
 from hinas_jax.tables.pictures import TestSet
 from hinas_jax.tables.rows import Row, Score, Value
 from hinas_jax.tables.store import Run, Store
@@ -24,7 +24,7 @@ def own_rows(
     table: Table,
     base: Config,
     sets: tuple[TestSet, ...],
-    nets: Sequence[Trained],
+    nets: Sequence[Trained | Diverged],
     store: Store,
     *,
     seeds: int,
@@ -37,38 +37,43 @@ def own_rows(
         table: the definition.
         base: the experiment of these networks at this budget, before what the variant changes.
         sets: what is measured on.
-        nets: the variant's networks.
+        nets: the variant's networks. A column in which one diverged has no score: the mean of the others would flatter.
         store: measures, or remembers.
         seeds: how often all was repeated.
         budget: the part of the paper's schedule.
         data: what was trained and tested on, in words.
     """
     variant, config = nets[0].variant, nets[0].config
-    searches = {net.search.folder: net.search for net in nets if net.search}
-    draws = round(len(nets) / seeds / max(1, len(table.sigmas)))
-    seconds = _inference(nets, sets, store) if table.inference else None
+    trained = [net for net in nets if isinstance(net, Trained)]
+    lost = [net for net in nets if isinstance(net, Diverged)]
+    diverged = frozenset(_column(net.config, test) for net in lost for test in sets)
+    searches = {net.search.folder: net.search for net in trained if net.search}
+    draws = max(1, round(len(nets) / seeds / max(1, len(table.sigmas))))
+    seconds = _inference(trained, sets, store) if table.inference and trained else None
     rows = []
     for protocol in PROTOCOLS:
         samples: dict[str, list[tuple[float, float]]] = collections.defaultdict(list)
-        for net in nets:
+        for net in trained:
             for test in sets:
-                samples[_column(net.config, test)].append(store.score(net.run, test, protocol))
+                if (column := _column(net.config, test)) not in diverged:
+                    samples[column].append(store.score(net.run, test, protocol))
         rows.append(
             Row(
                 method=variant.name if draws == 1 else f"{variant.name} ({draws} draws a seed)",
                 origin="ours",
                 protocol=protocol,
                 scores={name: _score(values) for name, values in samples.items()},
-                parameters=Value.of([float(net.run.architecture.parameters()) for net in nets]),
+                diverged=diverged,
+                parameters=Value.of([float(net.run.architecture.parameters()) for net in trained]) if trained else None,
                 scale=base.task.scale,
                 seconds=seconds,
-                device=_words(jax.devices()[0].device_kind) if table.inference else "",
+                device=_words(jax.devices()[0].device_kind) if seconds else "",
                 search=_search_cost(list(searches.values())) if table.search_cost and searches else "",
                 seeds=seeds,
                 steps=config.train.steps,
                 budget=budget.fraction,
                 data=data,
-                note="" if searches else "no search: the baseline",
+                note=_note(variant, lost, len(nets)),
             )
         )
     return rows
@@ -94,6 +99,14 @@ def rows_without_network(table: Table, base: Config, sets: tuple[TestSet, ...], 
         )
         for protocol in PROTOCOLS
     ]
+
+
+def _note(variant: Variant, lost: Sequence[Diverged], count: int) -> str:
+    notes = ["no search: the baseline"] if variant.architecture == "random" else []
+    if lost:
+        kinds = " or ".join(dict.fromkeys(net.what for net in lost))
+        notes.append(f"the {kinds} diverged for {len(lost)} of {count} networks")
+    return "; ".join(notes)
 
 
 def _column(config: Config, test: TestSet) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from hinas_jax.architecture import Architecture
 from hinas_jax.config import Config
+from hinas_jax.divergence import DivergenceError
 from hinas_jax.random_search import draw
 from hinas_jax.space.perturbation import replace_connections, replace_operations, widths_of_one_level, widths_rising
 from hinas_jax.tables.budget import Budget
@@ -36,18 +37,43 @@ class Trained:
     search: Run | None
 
 
+@dataclasses.dataclass(frozen=True)
+class Diverged:
+    """A search or a training that ended without a network, where a Trained would stand."""
+
+    variant: Variant
+    config: Config
+    """Of the training, which a diverged search leaves without a beginning."""
+    what: str
+    """search or training."""
+
+
 def train_variant(
     table: Table, variant: Variant, base: Config, seeds: int, budget: Budget, store: Store
-) -> Iterator[Trained]:
+) -> Iterator[Trained | Diverged]:
     """Search (or draw) and train what is missing: for every seed, draw of a change, and noise level one network."""
     for seed in range(base.seed, base.seed + seeds):
         config = with_fields(base, {"seed": seed, **variant.fields})
-        search = store.search(config) if variant.architecture == "searched" else None
+        trainings = [
+            with_fields(config, {**fields, **variant.training_fields})
+            for fields in [{"task.sigmas": (sigma,)} for sigma in table.sigmas] or [{}]
+        ]
+        try:
+            search = store.search(config) if variant.architecture == "searched" else None
+        except DivergenceError as error:
+            store.say(str(error))
+            yield from (Diverged(variant, training, "search") for training in trainings)
+            continue
         found = search.architecture if search else draw(config)
         for changed in _changed(variant, found, seed, budget):
-            for fields in [{"task.sigmas": (sigma,)} for sigma in table.sigmas] or [{}]:
-                training = with_fields(config, {**fields, **variant.training_fields})
-                yield Trained(variant, training, found, changed, store.train(training, changed), search)
+            for training in trainings:
+                try:
+                    run = store.train(training, changed)
+                except DivergenceError as error:
+                    store.say(str(error))
+                    yield Diverged(variant, training, "training")
+                else:
+                    yield Trained(variant, training, found, changed, run, search)
 
 
 def _changed(variant: Variant, found: Architecture, seed: int, budget: Budget) -> Iterator[Architecture]:

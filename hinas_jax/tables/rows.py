@@ -59,6 +59,8 @@ class Row:
     """How it was measured."""
     scores: Mapping[str, Score]
     """By column: a noise level or a set of pictures."""
+    diverged: frozenset[str] = frozenset()
+    """Columns without a score since a search or a training diverged, if only one of several seeds or draws."""
     parameters: Value | None = None
     scale: int = 1
     seconds: Value | None = None

@@ -57,7 +57,7 @@ class Store:
     """Runs, by what they depend on."""
 
     def __init__(self, folder: Path, say: Say = print) -> None:
-        self.folder, self._say = folder, say
+        self.folder, self.say = folder, say
         #: All runs that were asked for since, reused ones too, in order.
         self.used: dict[str, Run] = {}
         self._digests: dict[tuple[str, int, tuple[str, ...]], str] = {}
@@ -66,14 +66,14 @@ class Store:
         """A search, or the finished one of the same config and pictures."""
         config = dataclasses.replace(config, train=TrainConfig())  # no part of a search
         folder = self._folder("searches", config, _digest(config.to_json(), self._training_digest(config)))
-        return self._run(folder, lambda: search(config, folder, say=self._say))
+        return self._run(folder, lambda: search(config, folder, say=self.say))
 
     def train(self, config: Config, architecture: Architecture) -> Run:
         """A training, or the finished one of the same config, architecture and pictures."""
         config = dataclasses.replace(config, search=SearchConfig(), space=SearchSpace())  # no part of a training
         parts = (config.to_json(), architecture.to_json(), self._training_digest(config))
         folder = self._folder("trainings", config, _digest(*parts))
-        return self._run(folder, lambda: train(config, architecture, folder, say=self._say))
+        return self._run(folder, lambda: train(config, architecture, folder, say=self.say))
 
     def score(self, run: Run, test: TestSet, protocol: Protocol) -> tuple[float, float]:
         """PSNR in dB and SSIM of a trained model, as means over the set's pictures."""
@@ -85,7 +85,7 @@ class Store:
                 data=test.root,
                 first=test.pictures,
                 protocol=protocol,
-                say=self._say,
+                say=self.say,
             )
             return [report.results[0].psnr, report.results[0].ssim]
 
@@ -106,7 +106,7 @@ class Store:
                 first=test.pictures,
                 protocol=protocol,
                 channels=task.channels,
-                say=self._say,
+                say=self.say,
                 **level,
             )
             return [report.results[0].psnr, report.results[0].ssim]
@@ -139,7 +139,7 @@ class Store:
         """Run, unless it has been: only a run that came to its end says its seconds in manifest.json."""
         name = folder.relative_to(self.folder).as_posix()
         finished = _manifest(folder).get("seconds") is not None
-        self._say(f"{name}: {'done before' if finished else 'runs now'}")
+        self.say(f"{name}: {'done before' if finished else 'runs now'}")
         if not finished:
             run()
         manifest = _manifest(folder)
