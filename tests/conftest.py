@@ -1,6 +1,7 @@
 """Fixtures that more than one test file uses."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
+from picture_files import write_pictures
 from PIL import Image
 
 from hinas_jax.config import Config, DataConfig, SearchConfig, TaskConfig, TrainConfig
@@ -117,3 +119,12 @@ def searched(tiny_config: Config, tmp_path_factory: pytest.TempPathFactory, quic
     workdir = tmp_path_factory.mktemp("searched") / "run"
     search(tiny_config, workdir, say=lambda _: None)
     return workdir
+
+
+@pytest.fixture
+def root(tiny_config: Config, tmp_path: Path) -> Path:
+    """The pictures of the tiny config for training, and two more for testing."""
+    folder = tmp_path / "pictures"
+    shutil.copytree(tiny_config.data.root, folder / "train")
+    write_pictures(folder / "test", seed=1)
+    return folder

@@ -43,3 +43,11 @@ def opened(path):
     with Image.open(path) as image:
         image.load()
         return image.mode, np.asarray(image), dict(image.info)
+
+
+def write_pictures(folder, seed):
+    """Two grey pictures for testing, of 64x64 pixels of noise."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    for i in range(2):
+        Image.fromarray(rng.integers(0, 256, (64, 64), np.uint8)).save(folder / f"test{i}.png")

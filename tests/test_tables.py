@@ -6,7 +6,6 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from PIL import Image
 from test_cli_search_train import mistake, run
 from test_restoring import model_of
 from tiny import counted
@@ -26,22 +25,6 @@ from hinas_jax.tables.store import Run, Store, time_inference
 
 def quiet(_):
     pass
-
-
-def write_pictures(folder, seed):
-    folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(seed)
-    for i in range(2):
-        Image.fromarray(rng.integers(0, 256, (64, 64), np.uint8)).save(folder / f"test{i}.png")
-
-
-@pytest.fixture
-def root(tiny_config, tmp_path):
-    """The pictures of the tiny config for training, and two more for testing."""
-    folder = tmp_path / "pictures"
-    shutil.copytree(tiny_config.data.root, folder / "train")
-    write_pictures(folder / "test", seed=1)
-    return folder
 
 
 def test_a_test_picture_that_is_trained_on_is_refused(tiny_config, root):

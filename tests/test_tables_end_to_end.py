@@ -1,12 +1,11 @@
 """Tables end to end on a tiny space: what is written, that work is done once, and that test pictures choose nothing."""
 
 import json
-import shutil
 
 import jax
 import numpy as np
 import pytest
-from PIL import Image
+from picture_files import write_pictures
 
 from hinas_jax.modelfile import Model
 from hinas_jax.random_search import draw, random_search
@@ -18,22 +17,6 @@ from hinas_jax.tables.pictures import Roots
 
 def quiet(_):
     pass
-
-
-def write_pictures(folder, seed):
-    folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(seed)
-    for i in range(2):
-        Image.fromarray(rng.integers(0, 256, (64, 64), np.uint8)).save(folder / f"test{i}.png")
-
-
-@pytest.fixture
-def root(tiny_config, tmp_path):
-    """The pictures of the tiny config for training, and two more for testing."""
-    folder = tmp_path / "pictures"
-    shutil.copytree(tiny_config.data.root, folder / "train")
-    write_pictures(folder / "test", seed=1)
-    return folder
 
 
 def content(path):
