@@ -79,12 +79,15 @@ class Validation:
             restore: compiled f_net: variables and a batch of tiles to restored tiles.
             variables: its first argument.
         """
-        pending = []  # dispatched ahead of the first one's result
+        parts, ahead = [], None
         for start in range(0, len(self._tiles), self._batch):
             batch = self._tiles[start : start + self._batch]
             missing = self._batch - len(batch)
-            pending.append(restore(variables, np.pad(batch, ((0, missing), (0, 0), (0, 0), (0, 0)))))
-        restored = np.concatenate([np.asarray(part) for part in pending])
+            given = restore(variables, np.pad(batch, ((0, missing), (0, 0), (0, 0), (0, 0))))
+            if ahead is not None:  # one ahead and no more: devices of a CPU with many at once wait for ever
+                parts.append(np.asarray(ahead))
+            ahead = given
+        restored = np.concatenate([*parts, np.asarray(ahead)])
         values, start = [], 0
         for clean, count, (height, width) in zip(self._clean, self._counts, self._sizes, strict=True):
             picture = join_tiles(restored[start : start + count], height, width, self._tile)

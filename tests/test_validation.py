@@ -2,6 +2,10 @@
 
 import dataclasses
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -125,3 +129,20 @@ def test_a_large_batch_restores_no_more_tiles_than_there_are():
     everything = Validation(pictures(), Streaks(), seed=0, tile=TILE, batch=1).score(identity, None)
     assert validation.score(program, {}) == everything
     assert sizes == [TILES]
+
+
+def test_many_batches_on_several_devices_end_and_score_as_on_one():
+    # Hundreds of programs in flight at once, each with a part on every device, would wait for one another for ever.
+    told = [
+        subprocess.run(
+            [sys.executable, Path(__file__).with_name("run_validation.py")],
+            env=os.environ | {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices)},
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=True,
+        ).stdout.split()
+        for devices in (1, 4)
+    ]
+    assert [words[0] for words in told] == ["1", "4"]
+    assert told[0][1:] == told[1][1:]
