@@ -15,7 +15,7 @@ from hinas_jax.config import DataConfig
 from hinas_jax.data.patches import Draws, PatchSource, to_device
 from hinas_jax.data.sources import PictureSet
 from hinas_jax.data.streaming import LARGEST_CALL, PatchStream, host_device
-from hinas_jax.mesh import cut, replicate
+from hinas_jax.mesh import assemble, own_rows, replicate
 
 Feed = Callable[[int], PatchSource]  #: the patches of call ``number`` of a run, counted from 0
 
@@ -59,7 +59,7 @@ def streamed_feed(
     side: int,
     calls: int,
 ) -> Feed:
-    """Every call gets its patches, each device its part of the batch.
+    """Every call gets its patches, each device its part of the batch; a process cuts those of its own devices alone.
 
     Args:
         pictures: the set.
@@ -69,16 +69,18 @@ def streamed_feed(
         side: of the squares in pixels.
         calls: of the run.
     """
-    drawn, host_key = jax.jit(draw), jax.device_put(key, host_device())
+    host_key = jax.device_put(key, host_device())
 
-    def cut_batches(squares: Any) -> Any:
-        return cut(squares, mesh, axis=1)
+    @jax.jit
+    def draw_own(key: PRNGKeyArray, number: Int32[Array, ""]) -> Draws:
+        own: Draws = jax.tree.map(lambda leaf: leaf[:, own_rows(leaf.shape[1])], draw(key, number))
+        return own
 
     stream = PatchStream(
         pictures,
-        lambda number: drawn(host_key, np.int32(number)),
+        lambda number: draw_own(host_key, np.int32(number)),
         side,
         calls,
-        put=cut_batches,
+        put=lambda squares: assemble(squares, mesh, axis=1),
     )
     return stream.call

@@ -82,9 +82,21 @@ def replicate(tree: Tree, mesh: Mesh) -> Tree:
     return _place(tree, whole(mesh))
 
 
-def cut(tree: Tree, mesh: Mesh, axis: int = 0) -> Tree:
-    """Lay a part of one axis of these arrays on each device; all processes give the same whole arrays."""
-    return _place(tree, rows(mesh, axis))
+def cut(tree: Tree, mesh: Mesh) -> Tree:
+    """Lay a part of the first axis of these arrays on each device; all processes give the same whole arrays."""
+    return _place(tree, rows(mesh))
+
+
+def own_rows(batch: int) -> slice:
+    """The rows of a batch that lie on the devices of this process, of a mesh of ``make_mesh``."""
+    each = batch // jax.process_count()
+    return slice(jax.process_index() * each, (jax.process_index() + 1) * each)
+
+
+def assemble(own: Any, mesh: Mesh, axis: int = 0) -> jax.Array:
+    """One array cut along an axis, of which each process gives only what lies on its own devices (``own_rows``)."""
+    array: jax.Array = jax.make_array_from_process_local_data(rows(mesh, axis), np.asarray(own))
+    return array
 
 
 def _place(tree: Tree, sharding: NamedSharding) -> Tree:

@@ -5,15 +5,20 @@ Each runs the same command. One process that has not joined others is the first 
 
 from __future__ import annotations
 
+import functools
+import io
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, NoReturn, TypeVar
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+from jaxtyping import UInt8
+
+Arrays = dict[str, np.ndarray]  #: by name
 
 T = TypeVar("T")
 
@@ -28,6 +33,9 @@ LOST: Final = 75
 
 #: Bytes of a message that ``agree`` passes on.
 MESSAGE: Final = 512
+
+#: A note on a failure that the other processes know of.
+TOLD: Final = "all processes were told"
 
 
 class ProcessError(ValueError):
@@ -80,15 +88,20 @@ def is_first() -> bool:
 def agree(action: Callable[[], T]) -> T:
     """Do something that may fail, on all processes: where it fails on one, it fails on all.
 
+    It may agree on parts of itself, as long as each process does so in the same order.
+
     Raises:
         ProcessError: it failed on another process, whose message this is.
     """
-    if jax.process_count() == 1:
+    if not joined():
         return action()
     failure: Exception | None = None
     try:
         result = action()
     except Exception as error:  # whatever it is, the others must not wait for this process
+        if TOLD in getattr(error, "__notes__", ()):
+            raise
+        error.add_note(TOLD)
         failure = error
     message = np.zeros(MESSAGE, np.uint8)
     if failure is not None:
@@ -99,7 +112,9 @@ def agree(action: Callable[[], T]) -> T:
         raise failure
     for process, row in enumerate(messages):
         if row.any():
-            raise ProcessError(f"process {process} failed: {row[row > 0].tobytes().decode(errors='replace')}")
+            theirs = ProcessError(f"process {process} failed: {row[row > 0].tobytes().decode(errors='replace')}")
+            theirs.add_note(TOLD)
+            raise theirs
     return result
 
 
@@ -109,9 +124,9 @@ def from_first(make: Callable[[], bytes]) -> bytes:
     Raises:
         ProcessError: it failed there.
     """
+    if not joined():
+        return make()
     content = agree(make if is_first() else bytes)
-    if jax.process_count() == 1:
-        return content
     length = int(multihost_utils.broadcast_one_to_all(np.int32(len(content))))
     given = np.frombuffer(content, np.uint8) if is_first() else np.zeros(length, np.uint8)
     return np.asarray(multihost_utils.broadcast_one_to_all(given)).tobytes()
@@ -127,14 +142,57 @@ def require_same(what: str, content: bytes) -> None:
 
     def compare() -> None:
         if content != first:
-            raise ProcessError(f"{what} here are not those of the first process; give all the same command and data")
+            raise ProcessError(f"not the same {what} here as on the first process; give all the same command and data")
 
     agree(compare)
 
 
+def share_out(count: int, make: Callable[[int], Arrays]) -> Iterator[Arrays]:
+    """``make(0)`` to ``make(count - 1)``: each process makes its part of them, and all get all, in this order.
+
+    Args:
+        count: how many, the same on all processes.
+        make: arrays by name, without Python objects among them.
+
+    Raises:
+        ProcessError: ``make`` failed on another process.
+    """
+    if not joined():
+        yield from map(make, range(count))
+        return
+
+    def own(number: int) -> bytes:
+        return _packed(make(number)) if number < count else b""
+
+    for first in range(0, count, jax.process_count()):
+        made = agree(functools.partial(own, first + jax.process_index()))
+        for content in _from_each(made)[: count - first]:
+            yield _unpacked(content)
+
+
+def _from_each(content: bytes) -> list[bytes]:
+    """What each process gives, on all of them."""
+    lengths = np.asarray(multihost_utils.process_allgather(np.int32(len(content))))
+    room = np.zeros(1 << int(lengths.max() - 1).bit_length(), np.uint8)  # few shapes, each of which is compiled
+    room[: len(content)] = np.frombuffer(content, np.uint8)
+    rows: UInt8[np.ndarray, "process byte"] = np.asarray(multihost_utils.process_allgather(room))
+    return [row[:length].tobytes() for row, length in zip(rows, lengths, strict=True)]
+
+
+def _packed(arrays: Arrays) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, allow_pickle=False, **arrays)
+    return file.getvalue()
+
+
+def _unpacked(content: bytes) -> Arrays:
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
 def largest(number: int) -> int:
     """The largest of the numbers that the processes give."""
-    if jax.process_count() == 1:
+    if not joined():
         return number
     return int(np.max(multihost_utils.process_allgather(np.int32(number))))
 

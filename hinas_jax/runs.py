@@ -59,7 +59,7 @@ class RunFolder:
         Raises:
             ConfigError: it holds a run of another kind, config, or pictures, cannot be written, or another process
                 runs in it.
-            ProcessError: another process of this run was given another config or pictures, or failed.
+            ProcessError: another process of this run has other pictures, or failed.
         """
         self.path = path
         self._metrics = path / "metrics.jsonl"
@@ -70,7 +70,7 @@ class RunFolder:
             "data": {"root": config.data.root, "digests": prepared_digests(config.data.root)},
             "splits": dict(splits),
         }
-        require_same("the config or the pictures", (config.to_json() + json.dumps(dict(splits))).encode())
+        require_same("pictures", json.dumps(dict(splits)).encode())
         agree(lambda: self._open(config, kind, restart) if is_first() else None)
 
     def _open(self, config: Config, kind: Kind, restart: bool) -> None:

@@ -33,7 +33,7 @@ from hinas_jax.looping import Best, Loop, Plan, Row
 from hinas_jax.mesh import describe_mesh, make_mesh, replicate, spread, whole
 from hinas_jax.objective import batch_loss, f_net
 from hinas_jax.optimisers import arch_optimiser, weight_optimiser
-from hinas_jax.processes import agree, is_first
+from hinas_jax.processes import agree, is_first, require_same
 from hinas_jax.progress import Progress
 from hinas_jax.runs import RunFolder
 from hinas_jax.space.initialise import initialise
@@ -234,6 +234,7 @@ def search(
     """
     started = time.monotonic()
     task = config.task.build()
+    require_same("config", config.to_json().encode())
     parts = agree(lambda: _load_parts(config, task, say))
     digests = {name: part.digest() for name, part in zip("WAV", parts, strict=True)}
     if batch == "auto":

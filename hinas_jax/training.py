@@ -31,7 +31,7 @@ from hinas_jax.mesh import describe_mesh, make_mesh, replicate, spread, whole
 from hinas_jax.modelfile import Model
 from hinas_jax.objective import batch_loss, f_net
 from hinas_jax.optimisers import training_optimiser
-from hinas_jax.processes import agree, from_first, is_first
+from hinas_jax.processes import agree, from_first, is_first, require_same
 from hinas_jax.progress import Progress
 from hinas_jax.runs import RunFolder
 from hinas_jax.space.inherit import inherit
@@ -185,6 +185,7 @@ def train(
     started = time.monotonic()
     _check_task(config, architecture)
     task = config.task.build()
+    require_same("config", config.to_json().encode())
     used, v = agree(lambda: _load_parts(config, task, say))
     network = architecture.scaled(config.train.width_scale)
     supernet = _first_supernet(config, network) if config.train.warm_start else None

@@ -185,7 +185,7 @@ def test_processes_that_were_given_different_things_are_refused(start_two, tmp_p
     outcomes = [ended(process) for process in start_two(tmp_path, "--seed", "4")]
     assert [code for code, _ in outcomes] == [2, 2], outcomes
     for _, out in outcomes:
-        assert "the config or the pictures here are not those of the first process" in out
+        assert "not the same config here as on the first process" in out
         assert "Traceback" not in out
     assert "process 1 failed" in outcomes[0][1]
     assert not (tmp_path / "0" / "config.json").exists()

@@ -1,5 +1,6 @@
 """One process is the first of one; how several of them do is in test_devices.py."""
 
+import numpy as np
 import pytest
 
 from hinas_jax import processes
@@ -14,6 +15,7 @@ def test_one_process_agrees_with_itself():
     assert processes.from_first(lambda: b"bytes") == b"bytes"
     assert processes.largest(-2) == -2
     processes.require_same("nothing", b"")
+    assert [got["x"] for got in processes.share_out(3, lambda number: {"x": np.float32(number)})] == [0, 1, 2]
     with pytest.raises(KeyError):  # the failure itself, not one that tells of it
         processes.agree(lambda: {}["missing"])
 

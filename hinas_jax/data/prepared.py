@@ -27,6 +27,7 @@ from hinas_jax.data.catalogue import KNOWN_SETS, KnownSet
 from hinas_jax.data.finding import PICTURE_SUFFIXES
 from hinas_jax.data.pairs import CLEAN, DEGRADED
 from hinas_jax.data.pictures import PictureError
+from hinas_jax.processes import share_out
 from hinas_jax.writing import write_whole
 
 DIGESTS: Final = "digests.json"
@@ -121,11 +122,15 @@ def read_split(name: str, split: str) -> list[tuple[str, dict[str, UInt8[np.ndar
 
 
 def _examples(builder: Any, split: str) -> list[tuple[str, dict[str, UInt8[np.ndarray, "height width 3"]]]]:
-    found = []
     with _quiet():
-        for example in builder.as_data_source(split=split):
+        source = builder.as_data_source(split=split)
+
+        def read(number: int) -> dict[str, np.ndarray]:
+            example = source[number]
             pictures = {key: np.asarray(example[key]) for key in ("image", CLEAN, DEGRADED) if key in example}
-            found.append((example["name"].decode(), pictures))
+            return {"name": np.array(example["name"].decode()), **pictures}
+
+        found = [(str(got.pop("name")), got) for got in share_out(len(source), read)]
     return sorted(found, key=lambda named: named[0])
 
 

@@ -23,6 +23,7 @@ from hinas_jax.data.names import printable
 from hinas_jax.data.pairs import DEGRADED, find_pairs, read_pair, stacked
 from hinas_jax.data.pictures import PictureError, read_picture
 from hinas_jax.data.prepared import pixels_digest, prepared_folder, read_digests, read_split
+from hinas_jax.processes import agree, require_same, share_out
 
 BUNDLED: Final = "bundled"
 TFDS: Final = "tfds:"
@@ -113,7 +114,7 @@ def load_pictures(
         pictures = loaded
     else:
         unusable = _Unusable(root, say)
-        found = _folder_files(Path(root), role, paired, unusable.add)
+        found = agree(lambda: _folder_files(Path(root), role, paired, unusable.add))
         return None if found is None else _read_folder(root, found, role, channels, exclude, unusable)
     if role == "train":
         _check_excluded(root, exclude, pictures.names)
@@ -150,13 +151,21 @@ def _read_folder(
         _check_excluded(root, exclude, [files[0].stem for _, files in found])
     # The others stay unread: they may be damaged.
     kept = sorted((printable(name), files) for name, files in found if files[0].stem not in exclude)
-    names, pixels = [], []
-    for name, files in kept:
+    require_same("names of pictures", "\n".join(name for name, _ in kept).encode(errors="surrogateescape"))
+
+    def read(number: int) -> dict[str, np.ndarray]:
         try:
-            pixels.append(_read(files, _channels(channels)))
-            names.append(name)
+            return {"pixels": _read(kept[number][1], _channels(channels))}
         except PictureError as error:
-            unusable.add(error)
+            return {"unusable": np.array(str(error))}
+
+    names, pixels = [], []
+    for (name, _), got in zip(kept, share_out(len(kept), read), strict=True):
+        if "pixels" in got:
+            names.append(name)
+            pixels.append(got["pixels"])
+        else:
+            unusable.add(PictureError(str(got["unusable"])))
     unusable.tell(len(names))
     return _require_any(root, role, PictureSet(tuple(names), tuple(pixels)))
 
@@ -262,10 +271,12 @@ def _load_tfds(name: str, role: Role, channels: int, paired: bool) -> PictureSet
     if paired:
         raise PictureError(f"{TFDS}{name}: its pictures are no pairs")
     key = "hr" if "hr" in source.dataset_info.features else "image"
-    return PictureSet(
-        tuple(f"{part}/{i:06d}" for i in range(len(source))),
-        tuple(_with_channels(np.asarray(source[i][key]), channels) for i in range(len(source))),
-    )
+
+    def read(number: int) -> dict[str, np.ndarray]:
+        return {key: _with_channels(np.asarray(source[number][key]), channels)}
+
+    pixels = tuple(got[key] for got in share_out(len(source), read))
+    return PictureSet(tuple(f"{part}/{i:06d}" for i in range(len(pixels))), pixels)
 
 
 def prepared_digests(root: str) -> dict[str, str]:
