@@ -74,6 +74,18 @@ class Report:
     results: tuple[Result, ...]
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Example:
+    """One picture, clean, degraded and restored, in [0, 1] but for noise and what is left of it, and its score."""
+
+    clean: Picture
+    degraded: Picture
+    """Of super-resolution smaller by the scale."""
+    restored: Picture
+    psnr: float
+    ssim: float
+
+
 def evaluate(
     model: str,
     *,
@@ -135,7 +147,7 @@ def evaluate(
     results = []
     for row in rows:
         values = [
-            measure(row, restorer, pixels, protocol, jax.random.fold_in(jax.random.key(seed), i))
+            measure(row, restorer, pixels, protocol, _key(seed, i))
             for i, pixels in enumerate(tqdm(pictures.pixels, desc=name, unit="picture", dynamic_ncols=True))
         ]
         means = np.mean(np.array(values, np.float64), axis=0)
@@ -190,10 +202,32 @@ def measure(
     """PSNR and SSIM of one picture, degraded, restored and compared as the protocol says."""
     given = crop_to_multiple(pixels, task.scale).astype(np.float32) / 255
     if _is_tiled(protocol, task):
-        clean, restored = given, _restore_fresh_tiles(task, restorer, given, key)
-    else:
-        degraded, clean = (np.asarray(picture) for picture in _pair(task, key, given))
-        restored = restorer(degraded, clean)
+        return _compare(task, _restore_fresh_tiles(task, restorer, given, key), given, protocol)
+    degraded, clean = (np.asarray(picture) for picture in _pair(task, key, given))
+    return _compare(task, restorer(degraded, clean), clean, protocol)
+
+
+def example(task: Task, restorer: Restorer, pixels: np.ndarray, number: int, seed: int = 0) -> Example:
+    """One picture with all that ``evaluate`` measures of it by the protocol ``standard``.
+
+    Args:
+        task: at one strength.
+        restorer: a network or a baseline.
+        pixels: the picture, as it lies in its set: uint8 of shape [height, width, channel].
+        number: its place in the set, counted from 0: that, with the seed, tells the noise.
+        seed: of the evaluation.
+    """
+    given = crop_to_multiple(pixels, task.scale).astype(np.float32) / 255
+    degraded, clean = (np.asarray(picture) for picture in _pair(task, _key(seed, number), given))
+    restored = restorer(degraded, clean)
+    return Example(clean, degraded, restored, *_compare(task, restored, clean, "standard"))
+
+
+def _key(seed: int, number: int) -> jax.Array:
+    return jax.random.fold_in(jax.random.key(seed), number)
+
+
+def _compare(task: Task, restored: Picture, clean: Picture, protocol: Protocol) -> tuple[float, float]:
     if task.comparison == "luma":
         restored, clean = (_luma_of_output(picture, protocol, task.scale) for picture in (restored, clean))
         if protocol == "released":

@@ -6,7 +6,7 @@ Expect:   not run at full length by us yet; the paper: each of the two is worth 
 """
 
 from hinas_jax.config import load_config
-from hinas_jax.tables.definition import Table, Variant
+from hinas_jax.tables.definition import Shown, Table, Variant
 
 table = Table(
     number=1,
@@ -19,4 +19,5 @@ table = Table(
         Variant("HiNAS, LWAS yes, residual yes"),
     ),
     sigmas=(30.0, 50.0, 70.0),
+    shown=(Shown("101027", sigma=50.0), Shown("207038", sigma=50.0)),
 )

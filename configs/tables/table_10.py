@@ -6,7 +6,7 @@ Expect:   not run at full length by us yet; mind the protocols (docs/tables.md) 
 """
 
 from hinas_jax.config import load_config
-from hinas_jax.tables.definition import Table, Variant
+from hinas_jax.tables.definition import Shown, Table, Variant
 
 table = Table(
     number=10,
@@ -16,4 +16,5 @@ table = Table(
     sigmas=(30.0, 50.0, 70.0),
     inference=True,
     figure="trade-off",
+    shown=(Shown("15011", sigma=30.0), Shown("15011", sigma=50.0), Shown("15011", sigma=70.0)),
 )

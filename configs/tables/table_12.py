@@ -6,7 +6,7 @@ Expect:   not run at full length by us yet; mind the protocols (docs/tables.md) 
 """
 
 from hinas_jax.config import load_config
-from hinas_jax.tables.definition import Table, Variant
+from hinas_jax.tables.definition import Shown, Table, Variant
 
 table = Table(
     number=12,
@@ -19,4 +19,5 @@ table = Table(
     sets=("Set5", "Set14", "B100", "Urban100"),
     inference=True,
     figure="trade-off",
+    shown=(Shown("101085", "B100", scale=2), Shown("41069", "B100", scale=4)),
 )

@@ -6,7 +6,7 @@ Expect:   not run at full length by us yet; the paper: residual learning is wort
 """
 
 from hinas_jax.config import load_config
-from hinas_jax.tables.definition import Table, Variant
+from hinas_jax.tables.definition import Shown, Table, Variant
 
 table = Table(
     number=2,
@@ -19,4 +19,5 @@ table = Table(
         Variant("HiNAS, LWAS yes, residual yes"),
     ),
     sets=("Set5", "Set14", "B100", "Urban100"),
+    shown=(Shown("78004", "B100", scale=4), Shown("016", "Urban100", scale=4)),
 )

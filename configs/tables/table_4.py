@@ -6,7 +6,7 @@ Expect:   not run at full length by us yet; the paper: 0.01 to 0.02 more SSIM, u
 """
 
 from hinas_jax.config import load_config
-from hinas_jax.tables.definition import Table, Variant
+from hinas_jax.tables.definition import Shown, Table, Variant
 
 table = Table(
     number=4,
@@ -17,4 +17,5 @@ table = Table(
         Variant("HiNAS**, MSE and SSIM"),
     ),
     sigmas=(30.0, 50.0, 70.0),
+    shown=(Shown("81095", sigma=50.0), Shown("101027", sigma=50.0)),
 )

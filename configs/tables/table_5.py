@@ -6,7 +6,7 @@ Expect:   not run at full length by us yet; the paper: more SSIM, PSNR as before
 """
 
 from hinas_jax.config import load_config
-from hinas_jax.tables.definition import Table, Variant
+from hinas_jax.tables.definition import Shown, Table, Variant
 
 table = Table(
     number=5,
@@ -17,4 +17,5 @@ table = Table(
         Variant("HiNAS**, MSE and SSIM"),
     ),
     sets=("Set5", "B100", "Urban100"),
+    shown=(Shown("87046", "B100", scale=4), Shown("062", "Urban100", scale=4)),
 )

@@ -38,6 +38,25 @@ RANDOM: Final = Variant("drawn at random", architecture="random")
 
 
 @dataclasses.dataclass(frozen=True)
+class Shown:
+    """A picture that the paper shows restored."""
+
+    picture: str
+    """Its number in its set, as the paper writes it."""
+    set: str = ""
+    """Of super-resolution: one of the table's sets. Denoising has one set."""
+    sigma: float | None = None
+    """Of denoising."""
+    scale: int = 1
+    """Of super-resolution."""
+
+    @property
+    def level(self) -> str:
+        """The strength in words."""
+        return f"x{self.scale}" if self.sigma is None else f"sigma {self.sigma:g}"
+
+
+@dataclasses.dataclass(frozen=True)
 class Table:
     """One table of the paper."""
 
@@ -59,6 +78,8 @@ class Table:
     """Whether the inference's seconds are a column."""
     figure: Figure = "none"
     """The figure of the paper that goes with it."""
+    shown: tuple[Shown, ...] = ()
+    """The pictures that the paper shows restored, in another figure."""
 
 
 def load_table(number: int) -> Table:

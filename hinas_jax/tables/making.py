@@ -15,8 +15,9 @@ from hinas_jax.tables.definition import RANDOM, Table
 from hinas_jax.tables.figures import draw_figures
 from hinas_jax.tables.measuring import own_rows, rows_without_network
 from hinas_jax.tables.networks import Trained, train_variant
-from hinas_jax.tables.pictures import Roots, load_test_sets, training_pictures
+from hinas_jax.tables.pictures import Roots, TestSet, load_test_sets, training_pictures
 from hinas_jax.tables.rows import Row, published_rows
+from hinas_jax.tables.side_by_side import draw_restorations
 from hinas_jax.tables.store import Store
 from hinas_jax.tables.writing import write_csv, write_markdown
 from hinas_jax.writing import write_whole
@@ -50,11 +51,13 @@ def make_table(table: Table, workdir: Path, *, budget: Budget, seeds: int, roots
     nets: list[Trained] = []
     shrunk: list[str] = []
     data: dict[str, Any] = {}
+    tested: dict[int, tuple[TestSet, ...]] = {}  # of each scale
     for paper in table.bases:
         full = roots.apply(paper, budget)
         base = budget.apply(full)
         training = training_pictures(base)
         sets = load_test_sets(training, base, table.sets, roots.named_tests(), budget.test_pictures)
+        tested[base.task.scale] = sets
         scale = f"x{base.task.scale}: " if len(table.bases) > 1 else ""
         shrunk += [scale + change for change in changes(full, base)]
         name = base.data.root.rstrip("/").rpartition("/")[-1]
@@ -72,7 +75,7 @@ def make_table(table: Table, workdir: Path, *, budget: Budget, seeds: int, roots
             rows += own_rows(table, base, sets, trained, store, seeds=seeds, budget=budget, data=words)
             nets += [net for net in trained if isinstance(net, Trained)]
     name = f"table_{table.number}"
-    figures = draw_figures(table, rows, nets, workdir)
+    figures = draw_figures(table, rows, nets, workdir) + draw_restorations(table, nets, tested, budget, workdir)
     write_markdown(table, rows, workdir / f"{name}.md", budget=budget, shrunk=shrunk, figures=figures)
     write_csv(table, rows, workdir / f"{name}.csv")
     manifest = {

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from hinas_jax.config import Config, ConfigError
 from hinas_jax.data.pictures import PictureError
 from hinas_jax.data.sources import BUNDLED, TFDS, PictureSet, Role, load_pictures
 from hinas_jax.tables.budget import TOY, Budget
+from hinas_jax.tables.definition import Shown
+
+_NUMBER: Final = re.compile(r"\d+")  #: in a picture's name: 78004, img_016_SRF_4_HR
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,8 +139,29 @@ def load_test_sets(
 
 def pictures_of(test: TestSet, channels: int) -> PictureSet:
     """The pictures themselves."""
-    pictures = _load(str(test.folder or test.root), "all" if test.folder else "test", channels, ())
-    return pictures.subset(range(test.pictures))
+    return _all_of(test, channels).subset(range(test.pictures))
+
+
+def find_shown(shown: Shown, sets: Sequence[TestSet], channels: int) -> tuple[TestSet, int, PictureSet]:
+    """The picture that the paper shows, if it is in its set by its number, else the first of the first set.
+
+    A set holds it if it is among all its pictures, be fewer measured.
+
+    Returns:
+        The set, the picture's place in it, counted from 0, and the picture alone.
+    """
+    for test in sets:
+        if shown.set in ("", test.name):
+            pictures = _all_of(test, channels)
+            numbers = [_NUMBER.search(name.rpartition("/")[-1]) for name in pictures.names]
+            there = [i for i, number in enumerate(numbers) if number and int(number[0]) == int(shown.picture)]
+            if there:
+                return test, there[0], pictures.subset(there[:1])
+    return sets[0], 0, _all_of(sets[0], channels).subset([0])
+
+
+def _all_of(test: TestSet, channels: int) -> PictureSet:
+    return _load(str(test.folder or test.root), "all" if test.folder else "test", channels, ())
 
 
 def _own_name(root: str) -> str:
