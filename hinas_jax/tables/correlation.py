@@ -26,6 +26,7 @@ from hinas_jax.compiling import Say
 from hinas_jax.config import Config, ConfigError, load_config
 from hinas_jax.data.patches import draw_patches, sample, to_device
 from hinas_jax.data.sources import large_enough, split
+from hinas_jax.divergence import DivergenceError
 from hinas_jax.drawing import STYLE, save_figure
 from hinas_jax.modelfile import Model
 from hinas_jax.objective import f_net
@@ -48,6 +49,7 @@ STATISTICS_BATCHES: Final = 32  #: of W, for the running statistics of one archi
 _SEEN: Final = 1 - BATCH_NORM_MOMENTUM**STATISTICS_BATCHES  #: their weight in a moving average that starts at zero
 LEAST: Final = 4  #: architectures for a coefficient
 FEW: Final = 30  #: architectures below which the note warns
+_NO_COEFFICIENT: Final = f"no coefficient: fewer than {LEAST} have both scores"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,8 +59,10 @@ class Point:
     name: str
     seed: int
     parameters: int
+    """Of the network as it is trained."""
     supernet: Score
-    trained: Score
+    trained: Score | None
+    """None: the training diverged."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,6 +169,9 @@ def make_correlation(
     Returns:
         The Markdown file.
 
+    A search or a training that diverges ends nothing: it is told where its score would stand, and a coefficient is of
+    the architectures that have both scores, if these are LEAST or more.
+
     Raises:
         ConfigError: options do not fit.
         PictureError: pictures cannot be used.
@@ -176,12 +183,12 @@ def make_correlation(
     shrunk = budget.apply(full)
     store = Store(workdir / "runs", say)
     points: list[Point] = []
+    results: dict[int, Correlation | None] = {}
     for seed in range(shrunk.seed, shrunk.seed + seeds):
-        points += _points(with_fields(shrunk, {"seed": seed}), count, store, say)
-    results = {
-        seed: correlate(*zip(*[(p.supernet.value, p.trained.value) for p in points if p.seed == seed], strict=True))
-        for seed in range(shrunk.seed, shrunk.seed + seeds)
-    }
+        own = _points(with_fields(shrunk, {"seed": seed}), count, store, say)
+        pairs = [(p.supernet.value, p.trained.value) for p in own if p.trained]
+        results[seed] = correlate(*zip(*pairs, strict=True)) if len(pairs) >= LEAST else None
+        points += own
     _plot(points, results, budget, workdir / "correlation.png")
     _write_csv(points, workdir / "correlation.csv")
     manifest = {
@@ -191,7 +198,7 @@ def make_correlation(
         "count": count,
         "shrunk": changes(full, shrunk),
         "training": training_pictures(shrunk).digest(),
-        "correlations": {str(seed): dataclasses.asdict(result) for seed, result in results.items()},
+        "correlations": {str(seed): r and dataclasses.asdict(r) for seed, r in results.items()},
         "seconds": round(time.monotonic() - started, 1),
         "runs": {folder: run.seconds for folder, run in store.used.items()},
     }
@@ -202,22 +209,31 @@ def make_correlation(
 
 
 def _points(config: Config, count: int, store: Store, say: Say) -> list[Point]:
-    run = store.search(config)
+    """The seed's architectures, first the searched one; none where the search diverged."""
+    try:
+        run = store.search(config)
+    except DivergenceError as error:
+        say(str(error))
+        return []
     found = run.architecture
     architectures = [found, *(draw(config, number) for number in range(count))]
     supernet = best_supernet(run.folder, config, found)
     scores = one_hot_scores(config, supernet, architectures, say)
     points = []
     for number, (architecture, score) in enumerate(zip(architectures, scores, strict=True)):
-        trained = store.train(config, architecture)
-        card = Model.load(trained.model).card["validation"]
+        trained = None
+        try:
+            card = Model.load(store.train(config, architecture).model).card["validation"]
+            trained = Score(card["psnr"], card["ssim"])
+        except DivergenceError as error:
+            say(str(error))
         name = "searched" if number == 0 else f"drawn {number}"
-        parameters = trained.architecture.parameters()
-        points.append(Point(name, config.seed, parameters, score, Score(card["psnr"], card["ssim"])))
+        parameters = architecture.scaled(config.train.width_scale).parameters()
+        points.append(Point(name, config.seed, parameters, score, trained))
     return points
 
 
-def _plot(points: Sequence[Point], results: dict[int, Correlation], budget: Budget, path: Path) -> None:
+def _plot(points: Sequence[Point], results: dict[int, Correlation | None], budget: Budget, path: Path) -> None:
     with mpl.rc_context(STYLE):
         layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1)
         figure = Figure(figsize=(4.6 * len(results), 4.2), layout=layout)
@@ -225,14 +241,17 @@ def _plot(points: Sequence[Point], results: dict[int, Correlation], budget: Budg
         for axes, (seed, result) in zip(grid.flat, results.items(), strict=True):
             plain_axes(axes)
             axes.margins(0.12)
-            for point in (point for point in points if point.seed == seed):
+            both = [(point, point.trained) for point in points if point.seed == seed and point.trained]
+            for point, trained in both:
                 searched = point.name == "searched"
-                x, y = point.supernet.psnr, point.trained.psnr
+                x, y = point.supernet.psnr, trained.psnr
                 axes.plot(x, y, "D" if searched else "o", color=ORANGE if searched else BLUE, ms=6, zorder=3)
                 if searched:
                     axes.annotate("searched", (x, y), xytext=(7, 5), textcoords="offset points", size=8, color=ORANGE)
-            about = f"Spearman {result.spearman:+.2f} (p {result.spearman_p:.2f}), Kendall {result.kendall:+.2f}"
-            axes.set_title(f"Seed {seed}, budget {budget.fraction:g}, {result.count} architectures\n",
+            about = _NO_COEFFICIENT
+            if result:
+                about = f"Spearman {result.spearman:+.2f} (p {result.spearman_p:.2f}), Kendall {result.kendall:+.2f}"
+            axes.set_title(f"Seed {seed}, budget {budget.fraction:g}, {len(both)} architectures\n",
                            size=10, weight="bold", color=INK, loc="left")  # fmt: skip
             axes.text(0, 1.02, about, transform=axes.transAxes, size=8.5, color=GREY)
             axes.set_xlabel("in the supernet, one-hot: PSNR on V (dB)", color=GREY, size=9)
@@ -245,22 +264,33 @@ def _write_csv(points: Sequence[Point], path: Path) -> None:
         writer = csv.writer(file)
         writer.writerow(["seed", "architecture", "parameters", "supernet_psnr", "supernet_ssim", "psnr", "ssim"])
         for p in points:
-            scores = (p.supernet.psnr, p.supernet.ssim, p.trained.psnr, p.trained.ssim)
-            writer.writerow([p.seed, p.name, p.parameters, *scores])
+            trained = (p.trained.psnr, p.trained.ssim) if p.trained else ("", "")
+            writer.writerow([p.seed, p.name, p.parameters, p.supernet.psnr, p.supernet.ssim, *trained])
 
 
 def _markdown(
-    points: Sequence[Point], results: dict[int, Correlation], budget: Budget, config: Config, shrunk: Sequence[str]
+    points: Sequence[Point],
+    results: dict[int, Correlation | None],
+    budget: Budget,
+    config: Config,
+    shrunk: Sequence[str],
 ) -> str:
     lines = ["# One-hot scores of a supernet against trained networks", ""]
     lines += ["| Seed | Architectures | Spearman | p | Kendall | p |", "|" + " --- |" * 6]
     for seed, r in results.items():
-        tests = f"{r.spearman:+.2f} | {r.spearman_p:.3f} | {r.kendall:+.2f} | {r.kendall_p:.3f}"
-        lines.append(f"| {seed} | {r.count} | {tests} |")
+        own = [p for p in points if p.seed == seed]
+        lost = sum(p.trained is None for p in own)
+        count = f"{len(own) - lost}" + (f" ({lost} more diverged)" if lost else "") if own else "the search diverged"
+        tests = "- | - | - | -"
+        if r:
+            tests = f"{r.spearman:+.2f} | {r.spearman_p:.3f} | {r.kendall:+.2f} | {r.kendall_p:.3f}"
+        lines.append(f"| {seed} | {count} | {tests} |")
     lines += ["", "| Seed | Architecture | Parameters | In the supernet (dB / SSIM) | Trained (dB / SSIM) |"]
     lines += ["|" + " --- |" * 5]
     for p in points:
-        inside, after = (f"{score.psnr:.2f} / {score.ssim:.4f}" for score in (p.supernet, p.trained))
+        inside, after = (
+            f"{score.psnr:.2f} / {score.ssim:.4f}" if score else "diverged" for score in (p.supernet, p.trained)
+        )
         lines.append(f"| {p.seed} | {p.name} | {p.parameters:,} | {inside} | {after} |")
     lines += [
         "",
@@ -270,7 +300,9 @@ def _markdown(
         f" on {STATISTICS_BATCHES} batches of W, nothing of the mixture's being kept. p: how often unrelated orders"
         " agree, or disagree, as much.",
     ]
-    if min(r.count for r in results.values()) < FEW:
+    if any(p.trained is None for p in points):
+        lines[-1] += " What diverged in training is in no coefficient: it has no score after it."
+    if any(r is None or r.count < FEW for r in results.values()):
         lines[-1] += (
             " So few architectures tell strong relations from none, and no more: give --count 30 or more, and several"
             " --seeds, before believing a coefficient."
