@@ -22,12 +22,11 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 from PIL import Image, ImageDraw, ImageFont
 
-from hinas_jax.drawing import STYLE, save_figure
+from hinas_jax.ink import BLUE, FAINT, GREEN, GREY, INK, LINE, ORANGE, STYLE, save_figure
 
-_INK, _GREY, _LINE, _FAINT, _SHADE = "#1f2933", "#5f6b77", "#b4bcc5", "#e6eaee", "#f1f3f5"
-_COLOURS: Final = ("#0072B2", "#D55E00")
-_BEST: Final = "#009E73"
-
+_SHADE: Final = "#f1f3f5"
+_COLOURS: Final = (BLUE, ORANGE)
+_BEST: Final = GREEN
 
 _Curve = list[tuple[float, float]]
 _Abscissa = Literal["epoch", "step"]
@@ -125,7 +124,7 @@ def _plot(metrics: Sequence[Mapping[str, Any]], path: Path, panels: Sequence[_Pa
         for axes, panel in zip(grid.flat, panels, strict=True):
             _plot_panel(axes, panel, metrics, x)
         for axes in grid[-1]:
-            axes.set_xlabel(x, color=_GREY, size=9)
+            axes.set_xlabel(x, color=GREY, size=9)
         save_figure(figure, path)
 
 
@@ -138,7 +137,7 @@ def _prepare_abscissa(axes: Axes, metrics: Sequence[Mapping[str, Any]], x: _Absc
 
 
 def _plot_panel(axes: Axes, panel: _Panel, metrics: Sequence[Mapping[str, Any]], x: _Abscissa) -> None:
-    axes.set_title(panel.title, size=10, weight="bold", color=_INK, loc="left")
+    axes.set_title(panel.title, size=10, weight="bold", color=INK, loc="left")
     curves = {label: _curve(metrics, x, name) for name, label in panel.names.items()}
     curves = {label: curve for label, curve in curves.items() if curve}
     _prepare_ordinate(axes, panel.scale, [y for curve in curves.values() for _, y in curve])
@@ -148,16 +147,16 @@ def _plot_panel(axes: Axes, panel: _Panel, metrics: Sequence[Mapping[str, Any]],
         axes.plot(*zip(*curve, strict=True), color=colour, lw=1.5, marker=dots, ms=3, label=label)
     if not curves:
         axes.set_yticks([])
-        axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, color=_GREY, size=9, ha="center")
+        axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, color=GREY, size=9, ha="center")
     elif panel.evaluated:
         _mark_kept(axes, next(iter(curves.values())), _kept(metrics, x), x, panel.digits)
     if curves and len(panel.names) > 1:
-        axes.legend(fontsize=8, frameon=False, labelcolor=_INK)
+        axes.legend(fontsize=8, frameon=False, labelcolor=INK)
 
 
 def _prepare_ordinate(axes: Axes, scale: _Scale, values: Sequence[float]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(_LINE)
+    axes.spines[["left", "bottom"]].set_color(LINE)
     if scale == "log" and all(value > 0 for value in values):
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -165,8 +164,8 @@ def _prepare_ordinate(axes: Axes, scale: _Scale, values: Sequence[float]) -> Non
         axes.yaxis.set_minor_locator(NullLocator())
     elif scale == "count":
         axes.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.tick_params(color=_LINE, labelcolor=_GREY, labelsize=8)
-    axes.grid(axis="y", color=_FAINT, lw=0.8)
+    axes.tick_params(color=LINE, labelcolor=GREY, labelsize=8)
+    axes.grid(axis="y", color=FAINT, lw=0.8)
     axes.set_axisbelow(True)
 
 
@@ -234,8 +233,8 @@ def side_by_side(
     for name, tile in tiles.items():
         middle = left + widths[name] // 2
         sheet.paste(tile, (middle - tile.width // 2, above))
-        pen.text((middle, above // 2), name, _INK, font, anchor="mm")
-        pen.text((middle, above + tile.height + below // 2), captions.get(name, ""), _GREY, font, anchor="mm")
+        pen.text((middle, above // 2), name, INK, font, anchor="mm")
+        pen.text((middle, above + tile.height + below // 2), captions.get(name, ""), GREY, font, anchor="mm")
         left += widths[name] + gap
     sheet.save(path)
 

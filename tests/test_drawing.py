@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from hinas_jax.architecture import OPERATIONS, Architecture, CellArchitecture, Edge
-from hinas_jax.drawing import draw_architecture, save_figure
+from hinas_jax.drawing import draw_architecture
+from hinas_jax.ink import save_figure
 
 LABELS = {
     "conv3": "conv 3x3",
