@@ -10,23 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tiny import SMALLEST
 
 from hinas_jax import cli
-from hinas_jax.architecture import Architecture, CellArchitecture, Edge
+from hinas_jax.architecture import Architecture
 from hinas_jax.config import Config, SearchConfig, load_config
 from hinas_jax.interruption import Interrupted
 from hinas_jax.named_configs import config_names
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = ("search", "train")
-SMALLEST = Architecture(
-    cells=(CellArchitecture(((Edge(0, "skip"), Edge(1, "skip")),)),),
-    levels=(0,),
-    base_width=2,
-    width_factors=(1,),
-    start_width=2,
-    end_width=2,
-)
 
 
 @pytest.fixture(autouse=True)
@@ -151,7 +144,7 @@ def test_without_a_command_the_usage_is_told_with_exit_code_2(capsys):
 @pytest.mark.parametrize(("variable", "below"), [("XDG_CACHE_HOME", "hinas_jax/xla"), ("HOME", ".cache/hinas_jax/xla")])
 def test_compiled_programs_are_kept_where_the_user_keeps_caches(capsys, monkeypatch, tmp_path, variable, below):
     folders = []
-    monkeypatch.setattr("hinas_jax.cli.running.enable_compilation_cache", folders.append)
+    monkeypatch.setattr("hinas_jax.cli.computing.enable_compilation_cache", folders.append)
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv(variable, str(tmp_path))
     run(capsys, "search", "nothing")
