@@ -36,7 +36,11 @@ class Model:
     card: Mapping[str, Any]
 
     def save(self, path: Path) -> None:
-        """Write the file; a reader never sees half of it."""
+        """Write the file, the same model the same bytes; a reader never sees half of it.
+
+        Raises:
+            OSError: it cannot be written.
+        """
         flat = traverse_util.flatten_dict(jax.device_get(self.variables), sep="/")
         tensors = {name: np.ascontiguousarray(value) for name, value in flat.items()}
         metadata = {
@@ -44,7 +48,7 @@ class Model:
             "architecture": self.architecture.to_json(),
             "card": json.dumps(dict(self.card)),
         }
-        write_whole(path, save(tensors, metadata))
+        write_whole(path, _in_order(save(tensors, metadata)))
 
     @classmethod
     def load(cls, path: Path) -> Model:
@@ -58,6 +62,14 @@ class Model:
         """
         with opened(path) as file:
             return _read(cls, file, path.stat().st_size)
+
+
+def _in_order(content: bytes) -> bytes:
+    """The same file with its header sorted: safetensors writes the metadata in an order that changes every time."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # tensors are aligned to eight bytes
+    return len(header).to_bytes(8, "little") + header + content[end:]
 
 
 def _read(kind: type[Model], file: Any, size: int) -> Model:

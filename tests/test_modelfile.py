@@ -102,6 +102,21 @@ def test_a_file_is_replaced_at_once_and_leaves_no_part_behind(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["model.safetensors"]
 
 
+def test_the_same_model_gives_the_same_bytes(saved, tmp_path):
+    content = saved.read_bytes()
+    for _ in range(8):  # safetensors by itself takes another of six orders every time
+        Model(ARCHITECTURE, random_variables(), CARD).save(tmp_path / "again.safetensors")
+        assert (tmp_path / "again.safetensors").read_bytes() == content
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    assert length % 8 == 0
+    assert list(header) == sorted(header)
+    assert list(header["__metadata__"]) == ["architecture", "card", "format"]
+    other = jax.tree.map(lambda leaf: leaf + 1, random_variables())
+    Model(ARCHITECTURE, other, CARD).save(tmp_path / "other.safetensors")
+    assert (tmp_path / "other.safetensors").read_bytes() != content
+
+
 @pytest.mark.parametrize("kept", [0.0, 0.001, 0.1, 0.5, 0.9, 0.999])
 def test_a_file_cut_short_is_refused(saved, tmp_path, kept):
     path = tmp_path / "model.safetensors"
