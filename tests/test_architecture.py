@@ -320,17 +320,15 @@ def test_a_saved_architecture_is_loaded_again_and_leaves_nothing_else(tmp_path):
 def test_a_save_that_breaks_off_leaves_the_old_file_whole(tmp_path, monkeypatch):
     path = tmp_path / "architecture.json"
     EXAMPLE.save(path)
-    write = Path.write_text
 
-    def half(self, text):
-        write(self, text[: len(text) // 2])
+    def full(descriptor):
         raise OSError("disk full")
 
-    monkeypatch.setattr(Path, "write_text", half)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="disk full"):
         EXAMPLE.scaled(2).save(path)
-    monkeypatch.undo()
     assert Architecture.load(path) == EXAMPLE
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_file_too_large_to_be_one_is_refused_unread(tmp_path):
