@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import matplotlib as mpl
 import numpy as np
@@ -18,13 +18,12 @@ from matplotlib.ticker import MaxNLocator
 
 from hinas_jax.architecture import OPERATIONS, source_name
 from hinas_jax.ink import BLUE, DEEP, GREEN, GREY, INK, LINE, ORANGE, PURPLE, STYLE, save_figure
+from hinas_jax.run_files import Row
 from hinas_jax.space.search_space import MOVES
 
 #: Of OPERATIONS: kinds as in drawings of architectures, the 5x5 of a kind darker than its 3x3.
 _COLOURS: Final = (BLUE, "#F2A16B", ORANGE, "#6CCBB0", GREEN, PURPLE, LINE)
 _LEVELS: Final = ("#c9d6e3", "#7f9dbb", DEEP, "#11202f")
-
-Row = Mapping[str, Any]
 
 
 def plot_evolution(metrics: Sequence[Row], path: Path) -> bool:

@@ -10,12 +10,13 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Int32, PRNGKeyArray
 
-from hinas_jax.compiling import Say, device_bytes, gib
+from hinas_jax.compiling import device_bytes, gib
 from hinas_jax.config import DataConfig
 from hinas_jax.data.patches import Draws, PatchSource, to_device
 from hinas_jax.data.sources import PictureSet, large_enough, load_pictures, split
 from hinas_jax.data.streaming import LARGEST_CALL, PatchStream, host_device
 from hinas_jax.mesh import assemble, own_rows, replicate
+from hinas_jax.saying import Say
 from hinas_jax.tasks import Task
 
 Feed = Callable[[int], PatchSource]  #: the patches of call ``number`` of a run, counted from 0

@@ -14,19 +14,21 @@ from jaxtyping import Array, Int32, PRNGKeyArray
 
 from hinas_jax.architecture import Architecture
 from hinas_jax.batching import Batch, fit_batch
-from hinas_jax.compiling import Say, compile_step, steps_per_call
+from hinas_jax.compiling import compile_step, steps_per_call
 from hinas_jax.config import Config
 from hinas_jax.data.patches import Draws, PatchSource, sizes_of
 from hinas_jax.data.sources import PictureSet
 from hinas_jax.divergence import DivergenceError, Outcome, group_names, mend
 from hinas_jax.drawing import draw_architecture
 from hinas_jax.feeding import Feed, load_parts, most_steps, picture_bytes, resident_feed, streamed_feed, streams
-from hinas_jax.looping import Best, Loop, Plan, Row
+from hinas_jax.looping import Best, Loop, Plan
 from hinas_jax.mesh import describe_mesh, make_mesh, replicate, whole
 from hinas_jax.objective import f_net
 from hinas_jax.processes import agree, is_first, require_same
 from hinas_jax.progress import Progress
+from hinas_jax.run_files import Row
 from hinas_jax.runs import RunFolder
+from hinas_jax.saying import Say
 from hinas_jax.searcher import SearchState, make_searcher, search_draws, search_steps
 from hinas_jax.tasks import Task, crop_side
 from hinas_jax.validation import Score, Validation

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hinas_jax.curves import plot_search, plot_training, read_metrics, side_by_side
+from hinas_jax.curves import plot_search, plot_training, side_by_side
+from hinas_jax.run_files import read_metrics
 
 
 def rows(epochs=12, warm=4):

@@ -12,8 +12,8 @@ from PIL import Image
 
 from hinas_jax import cli
 from hinas_jax.architecture import Architecture
-from hinas_jax.curves import best_row
 from hinas_jax.page import ReportError, write_page
+from hinas_jax.run_files import best_row
 
 
 def pictures_in(text):

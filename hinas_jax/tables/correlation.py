@@ -22,7 +22,6 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from hinas_jax.architecture import Architecture
-from hinas_jax.compiling import Say
 from hinas_jax.config import Config, ConfigError, load_config
 from hinas_jax.data.patches import draw_patches, sample, to_device
 from hinas_jax.data.sources import large_enough, split
@@ -31,6 +30,7 @@ from hinas_jax.modelfile import Model
 from hinas_jax.objective import f_net
 from hinas_jax.random_search import draw
 from hinas_jax.runs import environment
+from hinas_jax.saying import Say
 from hinas_jax.space.one_hot import one_hot
 from hinas_jax.space.operations import BATCH_NORM_MOMENTUM
 from hinas_jax.space.supernet import SuperNet
