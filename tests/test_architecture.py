@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jax
 import pytest
+from bad_files import json_values, places
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import KEPT
@@ -257,28 +258,6 @@ def test_an_invalid_text_is_told_in_one_line(text, words):
     message = message_of(text)
     assert message is not None
     assert words in message
-
-
-json_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.integers(-2, 70000)
-    | st.floats()
-    | st.text()
-    | st.sampled_from(["h_{l-1}", "x_1", "x_٣", "none", "skip"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=6,
-)
-
-
-def places(document, path=()):
-    """The paths of all values inside a JSON document."""
-    items = document.items() if isinstance(document, dict) else enumerate(document)
-    for key, value in items:
-        yield (*path, key)
-        if isinstance(value, dict | list):
-            yield from places(value, (*path, key))
 
 
 @settings(deadline=None, max_examples=400)

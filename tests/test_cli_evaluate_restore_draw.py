@@ -5,8 +5,8 @@ import os
 
 import numpy as np
 import pytest
+from commands import mistake, run
 from PIL import Image
-from test_cli_search_train import mistake, run
 from tiny import SMALLEST, random_variables
 
 from hinas_jax.modelfile import Model

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import mistake, run
 from PIL import Image
 from tiny import SMALLEST
 
-from hinas_jax import cli
 from hinas_jax.architecture import Architecture
 from hinas_jax.config import Config, SearchConfig, load_config
 from hinas_jax.interruption import Interrupted
@@ -42,26 +42,6 @@ def pictures(tmp_path):
 def architecture_file(tmp_path):
     SMALLEST.save(tmp_path / "architecture.json")
     return tmp_path / "architecture.json"
-
-
-def run(capsys, *words):
-    """Exit code, lines of standard output, lines of standard error."""
-    code = 0
-    try:
-        cli.main([str(word) for word in words])
-    except SystemExit as error:
-        code = error.code
-    out, err = capsys.readouterr()
-    return code, out.splitlines(), err.splitlines()
-
-
-def mistake(capsys, *words):
-    """The one line that a mistake gets."""
-    code, _, err = run(capsys, *words)
-    assert code == 2
-    assert len(err) == 1, err
-    assert err[0].startswith("hinas: ")
-    return err[0]
 
 
 # --- what works

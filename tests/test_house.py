@@ -83,6 +83,7 @@ def test_importing_all_commands_starts_no_backend_and_loads_no_tensorflow():
         ("serach", {"jax", "orbax", "numpy", "matplotlib", "skimage", "scipy"}),
         ("models", {"jax", "flax", "orbax", "matplotlib", "skimage", "scipy"}),
         ("draw architecture.json --output drawn.svg", {"jax", "flax", "orbax", "skimage", "scipy"}),
+        ("report --help", {"jax", "flax", "orbax", "skimage"}),
     ],
 )
 def test_a_command_imports_nothing_that_only_others_need(words, foreign, tmp_path):
