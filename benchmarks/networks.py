@@ -22,7 +22,8 @@ from hinas_jax.space.folded import apply_folded, fold
 from hinas_jax.space.initialise import initialise
 from hinas_jax.space.network import Network
 from hinas_jax.tasks import SuperResolve
-from hinas_jax.training import Trainer, TrainState, train_steps, training_stream
+from hinas_jax.trainer import Trainer, TrainState, train_steps
+from hinas_jax.training import training_stream
 
 #: A network of the paper's size for denoising, 0.34 M parameters, with all six operations; made up, not searched.
 DERIVED: Final = Path(__file__).with_name("derived.json")

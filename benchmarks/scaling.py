@@ -25,7 +25,7 @@ from hinas_jax.config import Config, SearchConfig, load_config
 from hinas_jax.data.patches import to_device
 from hinas_jax.data.sources import PictureSet
 from hinas_jax.mesh import DATA, replicate, whole
-from hinas_jax.searching import make_searcher, search_steps
+from hinas_jax.searcher import make_searcher, search_steps
 from hinas_jax.space.search_space import SearchSpace
 
 SMALL = Config(

@@ -30,8 +30,9 @@ from flax import linen as nn
 
 from hinas_jax import searching
 from hinas_jax.config import Config, load_config
-from hinas_jax.curves import read_metrics
-from hinas_jax.searching import Searcher, make_searcher, search
+from hinas_jax.run_files import read_metrics
+from hinas_jax.searcher import Searcher, make_searcher
+from hinas_jax.searching import search
 from hinas_jax.space import cell
 from hinas_jax.space.operations import MixedOperations
 

@@ -19,7 +19,7 @@ from hinas_jax.compiling import compiler_options
 from hinas_jax.config import LossConfig, SearchConfig
 from hinas_jax.mesh import make_mesh
 from hinas_jax.optimisers import arch_optimiser, weight_optimiser
-from hinas_jax.searching import Searcher
+from hinas_jax.searcher import Searcher
 from hinas_jax.space.search_space import SearchSpace
 from hinas_jax.space.supernet import SuperNet
 from hinas_jax.tasks import Denoise, SuperResolve, Task

@@ -21,7 +21,7 @@ Patches = tuple[Float[Array, "batch height width channel"], Float[Array, "batch 
 
 
 class Searcher(Protocol):
-    """What is needed of ``searching.Searcher``, whose states are dataclasses with params, arch and batch_stats."""
+    """What is needed of ``searcher.Searcher``, whose states are dataclasses with params, arch and batch_stats."""
 
     def loss_of(
         self, params: Tree, arch: Tree, batch_stats: Tree, degraded: Float[Array, "..."], clean: Float[Array, "..."]

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from hinas_jax.writing import write_whole
+
 SCHEMA: Final = 1
 
 #: The seven candidate operations of section 3.1, in the paper's order (ties in decoding fall to the first).
@@ -229,10 +231,12 @@ class Architecture:
             raise ArchitectureError(f"a field has the wrong form: {error}") from None
 
     def save(self, path: Path) -> None:
-        """Write the JSON; a reader never sees half a file."""
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(self.to_json())
-        partial.replace(path)
+        """Write the JSON; a reader never sees half a file.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        write_whole(path, self.to_json())
 
     @classmethod
     def load(cls, path: Path) -> Architecture:

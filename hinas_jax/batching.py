@@ -14,9 +14,10 @@ from typing import Any, Final, Literal
 import jax
 import jax.numpy as jnp
 
-from hinas_jax.compiling import MemoryNeedError, Say, compiler_options, device_bytes, gib, needed_bytes
+from hinas_jax.compiling import MemoryNeedError, compiler_options, device_bytes, gib, needed_bytes
 from hinas_jax.config import Config, load_config
 from hinas_jax.processes import from_first
+from hinas_jax.saying import Say
 from hinas_jax.tasks import Task
 
 Batch = Literal["config", "auto"]

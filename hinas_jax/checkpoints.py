@@ -25,6 +25,7 @@ import orbax.checkpoint as ocp
 from flax.serialization import from_state_dict, msgpack_restore, msgpack_serialize, to_state_dict
 
 from hinas_jax.processes import from_first, is_first
+from hinas_jax.saying import first_line
 
 Tree = Any
 
@@ -194,7 +195,7 @@ class Checkpoints:
             whole = signed["digest"] == _digest(state, signed["facts"])
         except Exception as error:  # Orbax and TensorStore raise what they like
             gc.collect()  # what else failed is told when it goes: now, and to nobody
-            raise CheckpointError(f"{self._folder / str(number)} is damaged ({_first_line(error)})") from None
+            raise CheckpointError(f"{self._folder / str(number)} is damaged ({first_line(error)})") from None
         if not whole:
             raise CheckpointError(f"{self._folder / str(number)} is damaged (its digest is another)")
         return Checkpoint(number, state, signed["facts"])
@@ -225,7 +226,7 @@ class Checkpoints:
 
     def _unwritten(self, error: Exception) -> CheckpointError:
         return CheckpointError(
-            f"{self._folder}: a checkpoint cannot be written ({_first_line(error)});"
+            f"{self._folder}: a checkpoint cannot be written ({first_line(error)});"
             " mend that and give the same command: it goes on from the last one"
         )
 
@@ -270,8 +271,3 @@ def _leaves(state: Tree) -> Iterable[tuple[str, np.ndarray[Any, Any]]]:
     for path, leaf in jax.tree.leaves_with_path(state):
         words = [str(getattr(key, "name", getattr(key, "key", getattr(key, "idx", key)))) for key in path]
         yield "/".join(words), leaf
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:200]

@@ -9,9 +9,9 @@ from typing import Any, Final, TypeVar
 
 import jax
 
-State = TypeVar("State")
+from hinas_jax.saying import Say
 
-Say = Callable[[str], None]
+State = TypeVar("State")
 
 #: Seconds that one convolution of a step costs XLA, measured on 2 CPU cores (JAX 0.10, search epochs of 500 to 2,700).
 SECONDS_PER_CONVOLUTION: Final = 0.03

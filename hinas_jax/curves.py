@@ -6,12 +6,11 @@ Pictures are uint8, height by width by channel, with one channel (grey) or three
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import numbers
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -22,12 +21,12 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 from PIL import Image, ImageDraw, ImageFont
 
-from hinas_jax.drawing import STYLE, save_figure
+from hinas_jax.ink import BLUE, FAINT, GREEN, GREY, INK, LINE, ORANGE, STYLE, save_figure
+from hinas_jax.run_files import Row
 
-_INK, _GREY, _LINE, _FAINT, _SHADE = "#1f2933", "#5f6b77", "#b4bcc5", "#e6eaee", "#f1f3f5"
-_COLOURS: Final = ("#0072B2", "#D55E00")
-_BEST: Final = "#009E73"
-
+_SHADE: Final = "#f1f3f5"
+_COLOURS: Final = (BLUE, ORANGE)
+_BEST: Final = GREEN
 
 _Curve = list[tuple[float, float]]
 _Abscissa = Literal["epoch", "step"]
@@ -62,35 +61,7 @@ _TRAINING: Final = (_Panel("Loss (log scale)", {"loss": "loss"}, scale="log"), *
 _FONT: Final = Path(mpl.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")  # Pillow's own has no sigma
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Read a file of JSON lines, one row a line. A last line torn by a stopped run is left out.
-
-    Raises:
-        ValueError: a line before the last is no JSON object; the message names file and line.
-        OSError: the file cannot be read.
-    """
-    lines = [line for line in path.read_bytes().split(b"\n") if line.strip()]
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = json.loads(line)
-        except ValueError as error:  # no JSON, or no UTF-8
-            if number == len(lines):
-                break
-            raise ValueError(f"{path}, line {number}: not JSON ({error})") from None
-        if not isinstance(row, dict):
-            raise ValueError(f"{path}, line {number}: a row must be a JSON object")
-        rows.append(row)
-    return rows
-
-
-def best_row(metrics: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The row with the largest SSIM + PSNR / 100, the first of equals: what search and training keep."""
-    measured = [row for row in metrics if all(isinstance(row.get(name), numbers.Real) for name in ("psnr", "ssim"))]
-    return max(measured, key=lambda row: row["ssim"] + row["psnr"] / 100, default=None)
-
-
-def plot_search(metrics: Sequence[Mapping[str, Any]], path: Path) -> None:
+def plot_search(metrics: Sequence[Row], path: Path) -> None:
     """Plot a search over its epochs: losses, PSNR and SSIM on V, entropies of α and β, skip connections.
 
     The warm-up is shaded, and what is kept (the largest SSIM + PSNR / 100) is marked. Rows may lack any name but
@@ -107,7 +78,7 @@ def plot_search(metrics: Sequence[Mapping[str, Any]], path: Path) -> None:
     _plot(metrics, path, _SEARCH, "epoch")
 
 
-def plot_training(metrics: Sequence[Mapping[str, Any]], path: Path) -> None:
+def plot_training(metrics: Sequence[Row], path: Path) -> None:
     """Plot a training over its steps: the loss, and PSNR and SSIM on V with what is kept marked.
 
     Arguments and errors are those of ``plot_search``, with ``step`` in the place of ``epoch``.
@@ -115,7 +86,7 @@ def plot_training(metrics: Sequence[Mapping[str, Any]], path: Path) -> None:
     _plot(metrics, path, _TRAINING, "step")
 
 
-def _plot(metrics: Sequence[Mapping[str, Any]], path: Path, panels: Sequence[_Panel], x: _Abscissa) -> None:
+def _plot(metrics: Sequence[Row], path: Path, panels: Sequence[_Panel], x: _Abscissa) -> None:
     rows = len(panels) // 3
     with mpl.rc_context(STYLE):
         layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1)
@@ -125,11 +96,11 @@ def _plot(metrics: Sequence[Mapping[str, Any]], path: Path, panels: Sequence[_Pa
         for axes, panel in zip(grid.flat, panels, strict=True):
             _plot_panel(axes, panel, metrics, x)
         for axes in grid[-1]:
-            axes.set_xlabel(x, color=_GREY, size=9)
+            axes.set_xlabel(x, color=GREY, size=9)
         save_figure(figure, path)
 
 
-def _prepare_abscissa(axes: Axes, metrics: Sequence[Mapping[str, Any]], x: _Abscissa) -> None:
+def _prepare_abscissa(axes: Axes, metrics: Sequence[Row], x: _Abscissa) -> None:
     first, last = (end((row[x] for row in metrics), default=0) for end in (min, max))
     space = max(1, 0.03 * (last - first))
     axes.set_xlim(first - space, last + space)
@@ -137,8 +108,8 @@ def _prepare_abscissa(axes: Axes, metrics: Sequence[Mapping[str, Any]], x: _Absc
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
 
 
-def _plot_panel(axes: Axes, panel: _Panel, metrics: Sequence[Mapping[str, Any]], x: _Abscissa) -> None:
-    axes.set_title(panel.title, size=10, weight="bold", color=_INK, loc="left")
+def _plot_panel(axes: Axes, panel: _Panel, metrics: Sequence[Row], x: _Abscissa) -> None:
+    axes.set_title(panel.title, size=10, weight="bold", color=INK, loc="left")
     curves = {label: _curve(metrics, x, name) for name, label in panel.names.items()}
     curves = {label: curve for label, curve in curves.items() if curve}
     _prepare_ordinate(axes, panel.scale, [y for curve in curves.values() for _, y in curve])
@@ -148,16 +119,16 @@ def _plot_panel(axes: Axes, panel: _Panel, metrics: Sequence[Mapping[str, Any]],
         axes.plot(*zip(*curve, strict=True), color=colour, lw=1.5, marker=dots, ms=3, label=label)
     if not curves:
         axes.set_yticks([])
-        axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, color=_GREY, size=9, ha="center")
+        axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, color=GREY, size=9, ha="center")
     elif panel.evaluated:
         _mark_kept(axes, next(iter(curves.values())), _kept(metrics, x), x, panel.digits)
     if curves and len(panel.names) > 1:
-        axes.legend(fontsize=8, frameon=False, labelcolor=_INK)
+        axes.legend(fontsize=8, frameon=False, labelcolor=INK)
 
 
 def _prepare_ordinate(axes: Axes, scale: _Scale, values: Sequence[float]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(_LINE)
+    axes.spines[["left", "bottom"]].set_color(LINE)
     if scale == "log" and all(value > 0 for value in values):
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -165,25 +136,25 @@ def _prepare_ordinate(axes: Axes, scale: _Scale, values: Sequence[float]) -> Non
         axes.yaxis.set_minor_locator(NullLocator())
     elif scale == "count":
         axes.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.tick_params(color=_LINE, labelcolor=_GREY, labelsize=8)
-    axes.grid(axis="y", color=_FAINT, lw=0.8)
+    axes.tick_params(color=LINE, labelcolor=GREY, labelsize=8)
+    axes.grid(axis="y", color=FAINT, lw=0.8)
     axes.set_axisbelow(True)
 
 
-def _shade_warm_up(axes: Axes, metrics: Sequence[Mapping[str, Any]], x: _Abscissa) -> None:
+def _shade_warm_up(axes: Axes, metrics: Sequence[Row], x: _Abscissa) -> None:
     warm = [row[x] for row in metrics if row.get("phase") == "warmup"]
     if warm:
         after = min((row[x] for row in metrics if row[x] > max(warm)), default=max(warm))
         axes.axvspan(axes.get_xlim()[0], (max(warm) + after) / 2, color=_SHADE, lw=0, zorder=0, label="warm-up")
 
 
-def _curve(metrics: Sequence[Mapping[str, Any]], x: _Abscissa, name: str) -> _Curve:
+def _curve(metrics: Sequence[Row], x: _Abscissa, name: str) -> _Curve:
     """The finite values of a name, in the order of x; of several at one x the last."""
     values = {row[x]: row[name] for row in metrics if isinstance(row.get(name), numbers.Real)}
     return sorted((at, value) for at, value in values.items() if math.isfinite(value))
 
 
-def _kept(metrics: Sequence[Mapping[str, Any]], x: _Abscissa) -> float | None:
+def _kept(metrics: Sequence[Row], x: _Abscissa) -> float | None:
     """Where SSIM + PSNR / 100 was largest: what search and training keep."""
     psnr, ssim = (dict(_curve(metrics, x, name)) for name in ("psnr", "ssim"))
     return max(psnr.keys() & ssim.keys(), key=lambda at: (ssim[at] + psnr[at] / 100, -at), default=None)
@@ -234,8 +205,8 @@ def side_by_side(
     for name, tile in tiles.items():
         middle = left + widths[name] // 2
         sheet.paste(tile, (middle - tile.width // 2, above))
-        pen.text((middle, above // 2), name, _INK, font, anchor="mm")
-        pen.text((middle, above + tile.height + below // 2), captions.get(name, ""), _GREY, font, anchor="mm")
+        pen.text((middle, above // 2), name, INK, font, anchor="mm")
+        pen.text((middle, above + tile.height + below // 2), captions.get(name, ""), GREY, font, anchor="mm")
         left += widths[name] + gap
     sheet.save(path)
 

@@ -12,12 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from hinas_jax.architecture import Architecture
-from hinas_jax.compiling import Say
 from hinas_jax.config import Config, load_config
-from hinas_jax.curves import plot_search, plot_training, read_metrics, side_by_side
+from hinas_jax.curves import plot_search, plot_training, side_by_side
 from hinas_jax.data.sources import load_pictures
 from hinas_jax.drawing import draw_architecture
 from hinas_jax.evaluation import Picture, best_gaussian_blur, network_restorer, psnr_and_ssim
+from hinas_jax.run_files import read_metrics
+from hinas_jax.saying import Say
 from hinas_jax.searching import search
 from hinas_jax.training import train
 from hinas_jax.writing import write_whole

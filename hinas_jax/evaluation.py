@@ -24,13 +24,13 @@ from jaxtyping import Float
 from scipy.ndimage import gaussian_filter
 from tqdm import tqdm
 
-from hinas_jax.compiling import Say
 from hinas_jax.data.colour import luma
 from hinas_jax.data.sources import BUNDLED, TFDS, PictureSet, Role, load_pictures
 from hinas_jax.inference import ready
 from hinas_jax.metrics import SSIM_WINDOW, psnr, ssim
 from hinas_jax.modelfile import Model
 from hinas_jax.released import model_path, released_models
+from hinas_jax.saying import Say
 from hinas_jax.tasks import TASKS, Task, TaskName, build_task, crop_to_multiple, task_of
 from hinas_jax.tiling import tile_starts
 from hinas_jax.writing import write_whole

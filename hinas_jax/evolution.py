@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import matplotlib as mpl
 import numpy as np
@@ -17,15 +17,13 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from hinas_jax.architecture import OPERATIONS, source_name
-from hinas_jax.drawing import STYLE, save_figure
+from hinas_jax.ink import BLUE, DEEP, GREEN, GREY, INK, LINE, ORANGE, PURPLE, STYLE, save_figure
+from hinas_jax.run_files import Row
 from hinas_jax.space.search_space import MOVES
 
-_INK, _GREY, _LINE = "#1f2933", "#5f6b77", "#b4bcc5"
 #: Of OPERATIONS: kinds as in drawings of architectures, the 5x5 of a kind darker than its 3x3.
-_COLOURS: Final = ("#0072B2", "#F2A16B", "#D55E00", "#6CCBB0", "#009E73", "#B0528E", "#B4BCC5")
-_LEVELS: Final = ("#c9d6e3", "#7f9dbb", "#26425f", "#11202f")
-
-Row = Mapping[str, Any]
+_COLOURS: Final = (BLUE, "#F2A16B", ORANGE, "#6CCBB0", GREEN, PURPLE, LINE)
+_LEVELS: Final = ("#c9d6e3", "#7f9dbb", DEEP, "#11202f")
 
 
 def plot_evolution(metrics: Sequence[Row], path: Path) -> bool:
@@ -61,10 +59,10 @@ def plot_evolution(metrics: Sequence[Row], path: Path) -> bool:
             _plot_operations(grid[0, layer], epochs, of_layer)
             _plot_edges(grid[1, layer], epochs, of_layer)
             _plot_levels(grid[2, layer], epochs, levels[:, layer])
-            grid[0, layer].set_title(f"Layer {layer}", size=10, weight="bold", color=_INK, loc="left")
-            grid[2, layer].set_xlabel("epoch", color=_GREY, size=9)
+            grid[0, layer].set_title(f"Layer {layer}", size=10, weight="bold", color=INK, loc="left")
+            grid[2, layer].set_xlabel("epoch", color=GREY, size=9)
         for axes, words in zip(grid[:, 0], (r"mean $\alpha$", "strongest on each edge", "width level"), strict=True):
-            axes.set_ylabel(words, color=_GREY, size=9)
+            axes.set_ylabel(words, color=GREY, size=9)
         _add_legends(figure, levels.shape[-1])
         save_figure(figure, path)
     return True
@@ -126,14 +124,14 @@ def _level_colours(levels: int) -> list[str]:
 
 def _prepare(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(_LINE)
+    axes.spines[["left", "bottom"]].set_color(LINE)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-    axes.tick_params(color=_LINE, labelcolor=_GREY, labelsize=8)
+    axes.tick_params(color=LINE, labelcolor=GREY, labelsize=8)
 
 
 def _add_legends(figure: Figure, levels: int) -> None:
     operations = [Patch(color=colour, label=name) for name, colour in zip(OPERATIONS, _COLOURS, strict=True)]
     widths = [Patch(color=colour, label=f"level {i}") for i, colour in enumerate(_level_colours(levels))]
     figure.legend(
-        handles=operations + widths, loc="outside lower center", ncols=5, fontsize=8, frameon=False, labelcolor=_INK
+        handles=operations + widths, loc="outside lower center", ncols=5, fontsize=8, frameon=False, labelcolor=INK
     )

@@ -1,4 +1,4 @@
-"""Where the steps of a run find their patches: in a picture set on the device, or in a stream from the host."""
+"""The pictures of a run, and where its steps find their patches: on the device, or in a stream from the host."""
 
 from __future__ import annotations
 
@@ -10,14 +10,35 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Int32, PRNGKeyArray
 
-from hinas_jax.compiling import Say, device_bytes, gib
+from hinas_jax.compiling import device_bytes, gib
 from hinas_jax.config import DataConfig
 from hinas_jax.data.patches import Draws, PatchSource, to_device
-from hinas_jax.data.sources import PictureSet
+from hinas_jax.data.sources import PictureSet, large_enough, load_pictures, split
 from hinas_jax.data.streaming import LARGEST_CALL, PatchStream, host_device
 from hinas_jax.mesh import assemble, own_rows, replicate
+from hinas_jax.saying import Say
+from hinas_jax.tasks import Task
 
 Feed = Callable[[int], PatchSource]  #: the patches of call ``number`` of a run, counted from 0
+
+
+def load_parts(config: DataConfig, task: Task, seed: int, side: int, purpose: str, say: Say) -> tuple[PictureSet, ...]:
+    """W, A and V of section 4.1, without pictures smaller than ``side``.
+
+    Args:
+        config: says which pictures.
+        task: says their form.
+        seed: of the split.
+        side: of the squares that ``purpose`` takes, in pixels.
+        purpose: in a sentence, what the pictures are for.
+        say: where lines for people go.
+
+    Raises:
+        PictureError: the pictures cannot be used.
+    """
+    pictures = load_pictures(config.root, "train", task.channels, config.exclude, say, paired=task.paired)
+    assert pictures is not None  # only the test role may be absent
+    return split(large_enough(pictures, side, purpose, say), seed, config.validation_fraction)
 
 
 def streams(config: DataConfig, pictures: list[PictureSet], say: Say) -> bool:

@@ -16,17 +16,16 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 
 from hinas_jax.checkpoints import Checkpoint, CheckpointError, Checkpoints
-from hinas_jax.compiling import Say
 from hinas_jax.divergence import DivergenceError, Outcome, require_finite
 from hinas_jax.interruption import Interruption
 from hinas_jax.processes import is_first, joined, largest, meet
 from hinas_jax.progress import Progress
+from hinas_jax.run_files import Row
 from hinas_jax.runs import RunFolder
+from hinas_jax.saying import Say
 from hinas_jax.validation import Score
 
 State = TypeVar("State")
-
-Row = Mapping[str, Any]  #: of metrics.jsonl
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,26 +6,19 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import jax
 import numpy as np
 from flax import traverse_util
 from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from hinas_jax.architecture import Architecture, ArchitectureError
+from hinas_jax.architecture import Architecture
+from hinas_jax.model_card import FORMAT, ModelError, described, opened
 from hinas_jax.space.initialise import variable_shapes
 from hinas_jax.space.network import Network
 from hinas_jax.writing import write_whole
-
-FORMAT: Final = "hinas_jax model 1"
-LARGEST_HEADER: Final = 2**24  #: bytes; several times that of the largest architecture
-
-
-class ModelError(ValueError):
-    """A model file is missing or damaged. The message is one line for people."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,7 +36,11 @@ class Model:
     card: Mapping[str, Any]
 
     def save(self, path: Path) -> None:
-        """Write the file; a reader never sees half of it."""
+        """Write the file, the same model the same bytes; a reader never sees half of it.
+
+        Raises:
+            OSError: it cannot be written.
+        """
         flat = traverse_util.flatten_dict(jax.device_get(self.variables), sep="/")
         tensors = {name: np.ascontiguousarray(value) for name, value in flat.items()}
         metadata = {
@@ -51,7 +48,7 @@ class Model:
             "architecture": self.architecture.to_json(),
             "card": json.dumps(dict(self.card)),
         }
-        write_whole(path, save(tensors, metadata))
+        write_whole(path, _in_order(save(tensors, metadata)))
 
     @classmethod
     def load(cls, path: Path) -> Model:
@@ -63,42 +60,20 @@ class Model:
         Raises:
             ModelError: missing, damaged, not a model of ours, or tensors that do not fit; the message names the file.
         """
-        if path.is_dir():
-            raise ModelError(f"{path} is a folder; give the model file, {path / 'model.safetensors'}")
-        try:
-            _check_header(path)
-            with safe_open(path, "numpy") as file:
-                return _read(cls, file, path.stat().st_size)
-        except FileNotFoundError:
-            raise ModelError(f"{path}: there is no such model file") from None
-        except OSError as error:
-            raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
-        except SafetensorError as error:
-            raise ModelError(f"{path}: not a model file ({_one_line(error)}); give a model.safetensors") from None
-        except ModelError as error:
-            raise ModelError(f"{path}: {error}") from None
-        except (ArchitectureError, KeyError, ValueError, RecursionError) as error:
-            raise ModelError(f"{path}: damaged ({_one_line(error)})") from None
+        with opened(path) as file:
+            return _read(cls, file, path.stat().st_size)
 
 
-def _check_header(path: Path) -> None:
-    """Refuse a header that is too large to be one, which safetensors would read."""
-    if path.exists() and not path.is_file():
-        raise ModelError("a device or a pipe, not a file; give a model.safetensors")
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-    if not 0 < length <= min(LARGEST_HEADER, path.stat().st_size - 8):
-        raise ModelError("not a model file (its header cannot be right); give a model.safetensors")
+def _in_order(content: bytes) -> bytes:
+    """The same file with its header sorted: safetensors writes the metadata in an order that changes every time."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # tensors are aligned to eight bytes
+    return len(header).to_bytes(8, "little") + header + content[end:]
 
 
 def _read(kind: type[Model], file: Any, size: int) -> Model:
-    metadata = file.metadata() or {}
-    if metadata.get("format") != FORMAT:
-        raise ModelError("not a model file of hinas_jax")
-    architecture = Architecture.from_json(metadata["architecture"])
-    card = json.loads(metadata["card"])
-    if not isinstance(card, dict):
-        raise ModelError("damaged (its card is no JSON object)")
+    architecture, card = described(file)
     if 4 * architecture.parameters() > size:  # known without the network, which takes seconds to trace
         raise ModelError("its tensors are not those of its architecture; fetch it again")
     shapes = _shapes(architecture)
@@ -117,10 +92,6 @@ def _tensor(file: Any, name: str, shape: tuple[int, ...]) -> Float[np.ndarray, "
     if not np.isfinite(values).all():
         raise ModelError(f"tensor {name} holds values that are no numbers; fetch it again")
     return values
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
 
 
 def _shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:

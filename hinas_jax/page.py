@@ -8,16 +8,16 @@ from __future__ import annotations
 import base64
 import dataclasses
 import html
-import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from hinas_jax.architecture import Architecture, ArchitectureError
-from hinas_jax.curves import best_row, plot_search, plot_training, read_metrics
+from hinas_jax.curves import plot_search, plot_training
 from hinas_jax.drawing import draw_architecture
 from hinas_jax.evolution import plot_evolution
+from hinas_jax.run_files import Row, best_row, read_manifest, read_metrics
 from hinas_jax.writing import write_whole
 
 _STYLE: Final = """
@@ -64,15 +64,10 @@ class Run:
         except ValueError as error:
             raise ReportError(str(error)) from None
         try:
-            manifest = json.loads(_text(path / "manifest.json") or "{}")
-        except ValueError:
-            manifest = {}
-        try:
             architecture = Architecture.load(path / "architecture.json")
         except ArchitectureError:
             architecture = None
-        manifest = manifest if isinstance(manifest, dict) else {}
-        return cls(path, metrics, manifest, _text(path / "config.json"), architecture)
+        return cls(path, metrics, read_manifest(path), _text(path / "config.json"), architecture)
 
 
 def write_page(folders: Sequence[Path], page: Path) -> list[Path]:
@@ -133,7 +128,7 @@ def _section(run: Run) -> str:
 
 def _findings(run: Run) -> dict[str, str]:
     """What a run found, in the words of the page."""
-    last: Mapping[str, Any] = run.metrics[-1] if run.metrics else {}
+    last: Row = run.metrics[-1] if run.metrics else {}
     at = "epoch" if run.kind == "search" else "step"
     found = {"kind": run.kind}
     if last:

@@ -8,8 +8,8 @@ from typing import Any, Final, Self
 
 from tqdm import tqdm
 
-from hinas_jax.compiling import Say
 from hinas_jax.processes import is_first
+from hinas_jax.saying import Say
 
 #: What the bar shows of a row of metrics, in this order, and how.
 _SHOWN: Final[Mapping[str, str]] = {

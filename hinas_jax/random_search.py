@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from hinas_jax.architecture import Architecture
-from hinas_jax.compiling import Say
 from hinas_jax.config import Config, ConfigError
 from hinas_jax.modelfile import Model
 from hinas_jax.runs import environment
+from hinas_jax.saying import Say
 from hinas_jax.space.sampling import random_architecture
 from hinas_jax.training import train
 from hinas_jax.writing import write_whole

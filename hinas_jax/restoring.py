@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float
 from tqdm import tqdm
 
-from hinas_jax.compiling import MemoryNeedError, Say
+from hinas_jax.compiling import MemoryNeedError
 from hinas_jax.data.bicubic import upsample
 from hinas_jax.data.finding import find_pictures
 from hinas_jax.data.names import printable
@@ -28,6 +28,7 @@ from hinas_jax.data.pictures import Picture, PictureError, load
 from hinas_jax.data.saving import path_that_holds, save
 from hinas_jax.inference import Run, ready
 from hinas_jax.modelfile import Model
+from hinas_jax.saying import Say
 from hinas_jax.space.network import receptive_radius
 from hinas_jax.tiling import each_tile, join_tiles, tile_starts
 

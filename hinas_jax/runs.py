@@ -20,6 +20,7 @@ import jax
 from hinas_jax.config import Config, ConfigError, differing_fields, load_config
 from hinas_jax.data.sources import prepared_digests
 from hinas_jax.processes import agree, from_first, is_first, require_same
+from hinas_jax.run_files import Row, read_manifest
 from hinas_jax.writing import append_line, write_whole
 
 PACKAGES: Final = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "dm-pix", "numpy", "hinas-jax")
@@ -115,19 +116,19 @@ class RunFolder:
                 " mend that and give the same command: it goes on from the last checkpoint"
             ) from None
 
-    def append_metrics(self, row: Mapping[str, Any]) -> None:
+    def append_metrics(self, row: Row) -> None:
         """Add a line to metrics.jsonl; a number that is not finite is null there (JSON has no NaN)."""
         strict = {name: None if isinstance(x, float) and not math.isfinite(x) else x for name, x in row.items()}
         if is_first():
             append_line(self._metrics, json.dumps(strict, allow_nan=False))
 
-    def cut_metrics(self, step: int) -> list[Mapping[str, Any]]:
+    def cut_metrics(self, step: int) -> list[Row]:
         """Drop the rows after ``step``, which a resumed run writes again, and what a killed process left of a row.
 
         Returns:
             The rows that stay, on every process.
         """
-        rows: list[Mapping[str, Any]] = json.loads(from_first(lambda: json.dumps(self._cut(step)).encode()))
+        rows: list[Row] = json.loads(from_first(lambda: json.dumps(self._cut(step)).encode()))
         return rows
 
     def share(self, name: str) -> None:
@@ -138,8 +139,8 @@ class RunFolder:
             file.parent.mkdir(parents=True, exist_ok=True)
             write_whole(file, content)
 
-    def _cut(self, step: int) -> list[Mapping[str, Any]]:
-        rows: list[Mapping[str, Any]] = []
+    def _cut(self, step: int) -> list[Row]:
+        rows: list[Row] = []
         if not self._metrics.exists():
             return rows
         for line in self._metrics.read_text(errors="replace").splitlines():
@@ -188,7 +189,7 @@ class RunFolder:
 
     def temp_bytes(self) -> int:
         """What manifest.json says that the largest step takes; 0 where it says nothing."""
-        told = self._manifest().get("temp_bytes")
+        told = read_manifest(self.path).get("temp_bytes")
         return told if isinstance(told, int) else 0
 
     def _claim(self, config: Config) -> None:
@@ -200,7 +201,7 @@ class RunFolder:
                     f"{self.path} holds a run of another config (differing: {', '.join(names)});"
                     " give another --workdir, or --restart to begin anew there"
                 )
-            splits = self._manifest().get("splits", self._facts["splits"])
+            splits = read_manifest(self.path).get("splits", self._facts["splits"])
             if splits != self._facts["splits"]:
                 raise ConfigError(
                     f"{self.path}: the pictures of {config.data.root} have changed since this run began;"
@@ -209,18 +210,10 @@ class RunFolder:
         self.write("config.json", config.to_json())
 
     def _refuse_other_kind(self, kind: Kind) -> None:
-        there = self._manifest().get("kind", kind)
+        there = read_manifest(self.path).get("kind", kind)
         if there != kind:
             what = "search" if there == "search" else "training"
             raise ConfigError(f"{self.path} holds a {what}, which this would overwrite; give another --workdir")
-
-    def _manifest(self) -> dict[str, Any]:
-        """What manifest.json says; nothing if there is none that can be read."""
-        try:
-            document = json.loads((self.path / "manifest.json").read_text())
-        except (OSError, ValueError):
-            return {}
-        return document if isinstance(document, dict) else {}
 
     def _clear(self) -> None:
         """Remove a run, and nothing but a run. What tells that it is one goes last."""
@@ -240,7 +233,7 @@ class RunFolder:
 
     def _holds_run(self) -> bool:
         """Whether a run left anything here: any of what it writes may be lost."""
-        if (self.path / "config.json").exists() or "kind" in self._manifest():
+        if (self.path / "config.json").exists() or "kind" in read_manifest(self.path):
             return True
         return any(facts.parent.name.isdecimal() for facts in (self.path / "checkpoints").glob("*/facts"))
 

@@ -3,139 +3,46 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import time
 from pathlib import Path
 from typing import Any, Final
 
 import jax
-import jax.numpy as jnp
-import optax
-from flax import struct
 from flax.serialization import msgpack_restore, msgpack_serialize
-from jax.sharding import AbstractMesh, Mesh
-from jaxtyping import Array, Float, Int32, PRNGKeyArray
+from jax.sharding import Mesh
+from jaxtyping import Array, Int32, PRNGKeyArray
 
 from hinas_jax.architecture import Architecture
 from hinas_jax.batching import Batch, fit_batch
 from hinas_jax.checkpoints import Checkpoints
-from hinas_jax.compiling import Say, compile_step, scan_steps, steps_per_call
-from hinas_jax.config import Config, ConfigError, LossConfig, TrainConfig, load_config
-from hinas_jax.data.patches import Draws, PatchSource, Sizes, draw_patches, sample, sizes_of
-from hinas_jax.data.sources import PictureSet, large_enough, load_pictures, split
-from hinas_jax.divergence import DivergenceError, Outcome, group_names, mend, outcome
+from hinas_jax.compiling import compile_step, steps_per_call
+from hinas_jax.config import Config, ConfigError, TrainConfig, load_config
+from hinas_jax.data.patches import Draws, PatchSource, sizes_of
+from hinas_jax.data.sources import PictureSet
+from hinas_jax.divergence import DivergenceError, Outcome, group_names, mend
 from hinas_jax.drawing import draw_architecture
-from hinas_jax.feeding import Feed, most_steps, picture_bytes, resident_feed, streamed_feed, streams
-from hinas_jax.looping import Best, Loop, Plan, Row
-from hinas_jax.mesh import describe_mesh, make_mesh, replicate, spread, whole
+from hinas_jax.feeding import Feed, load_parts, most_steps, picture_bytes, resident_feed, streamed_feed, streams
+from hinas_jax.looping import Best, Loop, Plan
+from hinas_jax.mesh import describe_mesh, make_mesh, replicate, whole
 from hinas_jax.modelfile import Model
-from hinas_jax.objective import batch_loss, f_net
-from hinas_jax.optimisers import training_optimiser
+from hinas_jax.objective import f_net
 from hinas_jax.processes import agree, from_first, is_first, require_same
 from hinas_jax.progress import Progress
+from hinas_jax.run_files import Row
 from hinas_jax.runs import RunFolder
+from hinas_jax.saying import Say
 from hinas_jax.space.inherit import inherit
 from hinas_jax.space.initialise import initialise
-from hinas_jax.space.network import Network
 from hinas_jax.space.search_space import SearchSpace
-from hinas_jax.tasks import Task, crop_side, degrade_crops
+from hinas_jax.tasks import Task, crop_side
+from hinas_jax.trainer import Trainer, TrainState, make_trainer, train_draws, train_steps
 from hinas_jax.validation import Score, Validation
 
 Tree = Any
 
 LARGEST_BATCH: Final = 4096  #: that --batch auto chooses: more gains no speed
-
-
-@struct.dataclass
-class TrainState:
-    """All that a training is, between two steps."""
-
-    step: Int32[Array, ""]
-    params: Tree
-    batch_stats: Tree
-    optimiser: optax.OptState
-
-
-@dataclasses.dataclass(frozen=True)
-class Trainer:
-    """The pure part of a training: what a step does, for one network, task, loss and optimiser, on a mesh."""
-
-    net: Network
-    task: Task
-    loss: LossConfig
-    optimiser: optax.GradientTransformation
-    mesh: Mesh | AbstractMesh = dataclasses.field(default_factory=lambda: make_mesh(1))
-
-    def init(self, variables: dict[str, Tree]) -> TrainState:
-        """The state before the first step."""
-        return TrainState(
-            step=jnp.zeros((), jnp.int32),
-            params=variables["params"],
-            batch_stats=variables["batch_stats"],
-            optimiser=self.optimiser.init(variables["params"]),
-        )
-
-    def loss_of(
-        self, params: Tree, batch_stats: Tree, degraded: Float[Array, "..."], clean: Float[Array, "..."]
-    ) -> tuple[Float[Array, ""], Tree]:
-        """Eq. 7 on a batch, and the moved running statistics."""
-        variables = {"params": params, "batch_stats": batch_stats}
-        return batch_loss(self.net, self.task, self.loss, variables, degraded, clean)
-
-    def step(
-        self, state: TrainState, degraded: Float[Array, "..."], clean: Float[Array, "..."]
-    ) -> tuple[TrainState, Outcome]:
-        """One update on a batch."""
-        gradient = jax.value_and_grad(self.loss_of, has_aux=True)
-        (loss, batch_stats), grads = gradient(state.params, state.batch_stats, degraded, clean)
-        updates, optimiser = self.optimiser.update(grads, state.optimiser, state.params)
-        params = optax.apply_updates(state.params, updates)
-        moved = dataclasses.replace(
-            state, step=state.step + 1, params=params, batch_stats=batch_stats, optimiser=optimiser
-        )
-        return moved, outcome(loss, grads)
-
-    def restore(self, variables: Tree, degraded: Float[Array, "batch height width channel"]) -> Float[Array, "..."]:
-        """f_net with running statistics, for evaluation."""
-        return f_net(self.net, self.task, variables, degraded)
-
-
-def train_steps(
-    trainer: Trainer,
-    state: TrainState,
-    key: PRNGKeyArray,
-    source: PatchSource,
-    *,
-    count: int,
-    batch: int,
-    patch: int,
-) -> tuple[TrainState, Outcome]:
-    """``count`` updates on random patches as one scan; returns the outcome of each too.
-
-    Each step's randomness comes from ``key`` and the step's number, so a resumed training draws what it would have.
-    """
-    side = crop_side(trainer.task, patch)
-    draws, degrade_keys = train_draws(key, state.step, source.sizes, count=count, batch=batch, side=side)
-
-    def step(state: TrainState, inputs: tuple[Draws, PRNGKeyArray, Array]) -> tuple[TrainState, Outcome]:
-        draws, degrade, place = inputs
-        crops = sample(source, place, spread(draws, trainer.mesh), side)
-        return trainer.step(state, *spread(degrade_crops(trainer.task, degrade, crops), trainer.mesh))
-
-    return scan_steps(step, state, (draws, degrade_keys, jnp.arange(count)))
-
-
-def train_draws(
-    key: PRNGKeyArray, first: Int32[Array, ""], sizes: Sizes, *, count: int, batch: int, side: int
-) -> tuple[Draws, PRNGKeyArray]:
-    """What the ``count`` steps from ``first`` on take, and the keys of their degradations, one of each a step."""
-
-    def draw(number: Int32[Array, ""]) -> tuple[Draws, PRNGKeyArray]:
-        choose, crop, degrade = jax.random.split(jax.random.fold_in(key, number), 3)
-        indices = jax.random.randint(choose, (batch,), 0, sizes.count)
-        return draw_patches(crop, indices, sizes, side), degrade
-
-    return jax.vmap(draw)(first + jnp.arange(count))
 
 
 def training_stream(trainer: Trainer, key: PRNGKeyArray, pictures: PictureSet, config: TrainConfig, count: int) -> Feed:
@@ -186,7 +93,9 @@ def train(
     _check_task(config, architecture)
     task = config.task.build()
     require_same("config", config.to_json().encode())
-    used, v = agree(lambda: _load_parts(config, task, say))
+    side = crop_side(task, config.train.patch)
+    w, a, v = agree(lambda: load_parts(config.data, task, config.seed, side, "training", say))
+    used = w.joined(a)
     network = architecture.scaled(config.train.width_scale)
     supernet = _first_supernet(config, network) if config.train.warm_start else None
     splits = {"train": used.digest(), "V": v.digest()}
@@ -217,23 +126,12 @@ def train(
 def _fit_batch(
     config: Config, network: Architecture, workdir: Path, pictures: PictureSet, restart: bool, say: Say
 ) -> Config:
-    net = Network(network, config.compute.precision)
-    mesh = make_mesh(jax.process_count())
-    trainer = Trainer(net, config.task.build(), config.loss, training_optimiser(config.train), mesh)
-    state = jax.eval_shape(lambda key: trainer.init(initialise(net, key, network.channels)), jax.random.key(0))
+    trainer = make_trainer(config, network, make_mesh(jax.process_count()))
+    state = jax.eval_shape(lambda key: trainer.init(initialise(trainer.net, key, network.channels)), jax.random.key(0))
     held = 0 if streams(config.data, [pictures], say) else picture_bytes(pictures)
     return fit_batch(
         config, "train", workdir, restart, [trainer.step], state, trainer.task, most=LARGEST_BATCH, held=held, say=say
     )
-
-
-def _load_parts(config: Config, task: Task, say: Say) -> tuple[PictureSet, PictureSet]:
-    """The pictures to train on, and V."""
-    pictures = load_pictures(config.data.root, "train", task.channels, config.data.exclude, say, paired=task.paired)
-    assert pictures is not None  # only the test role may be absent
-    pictures = large_enough(pictures, crop_side(task, config.train.patch), "training", say)
-    w, a, v = split(pictures, config.seed, config.data.validation_fraction)
-    return w.joined(a), v
 
 
 class _Training:
@@ -253,8 +151,7 @@ class _Training:
         self._validation = validation
         self._mesh = make_mesh(config.train.batch_size)
         say(describe_mesh(self._mesh, config.train.batch_size))
-        net = Network(architecture, config.compute.precision)
-        self._trainer = Trainer(net, task, config.loss, training_optimiser(config.train), self._mesh)
+        self._trainer = make_trainer(config, architecture, self._mesh)
         key, self._init_key = jax.random.split(jax.random.key(config.seed))
         self._key = self.place(key)
         self._pictures, streamed = len(pictures), streams(config.data, [pictures], say)
@@ -296,7 +193,7 @@ class _Training:
         if self._program is None:
             self._program = self._compile(state, progress)
             self._restore = self._validation.compile(
-                self._trainer.restore,
+                functools.partial(f_net, self._trainer.net, self._trainer.task),
                 _variables(state),
                 self._mesh,
                 progress.say,

@@ -11,10 +11,11 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
-from hinas_jax.compiling import Say, compile_step
+from hinas_jax.compiling import compile_step
 from hinas_jax.data.sources import PictureSet
 from hinas_jax.mesh import cut, whole
 from hinas_jax.metrics import psnr, ssim
+from hinas_jax.saying import Say
 from hinas_jax.tasks import Task, crop_to_multiple
 from hinas_jax.tiling import cut_tiles, join_tiles
 

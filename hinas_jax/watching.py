@@ -8,7 +8,7 @@ decides as one that was never interrupted.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import jax.numpy as jnp
@@ -17,11 +17,10 @@ from jaxtyping import Array, Float
 
 from hinas_jax.architecture import OPERATIONS, Architecture, CellArchitecture
 from hinas_jax.config import Config, DecodeConfig, SearchConfig
+from hinas_jax.run_files import Row
 from hinas_jax.space.decode import INPUTS_PER_NODE, decode
 from hinas_jax.space.operations import CONVOLUTIONS
 from hinas_jax.space.relaxation import entropy, operation_weights, transitions
-
-Row = Mapping[str, Any]  #: what metrics.jsonl says of an epoch
 
 DIGITS: Final = 6  #: of the weights that are written
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
@@ -21,15 +24,28 @@ def write_whole(path: Path, content: bytes | str) -> None:
         path.write_bytes(written)
         return
     path = path.resolve()
-    partial = path.with_name(f"{path.name}.partial")
+    with replacing(path, f"{path.name}.partial") as file:  # always the same: what a killed process left goes, too
+        file.write(written)
+
+
+@contextlib.contextmanager
+def replacing(path: Path, partial: str) -> Iterator[BinaryIO]:
+    """Open a file named ``partial`` beside ``path``, which takes its place once it is written without an error.
+
+    A link at ``path`` is replaced, not followed.
+
+    Raises:
+        OSError: it cannot be written; the old file stays, and nothing is left beside it.
+    """
+    unfinished = path.with_name(partial)
     try:
-        with partial.open("wb") as file:
-            file.write(written)
+        with unfinished.open("w+b") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError:
-        partial.unlink(missing_ok=True)
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
 

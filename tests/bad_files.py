@@ -96,7 +96,7 @@ json_values = st.recursive(
     | st.sampled_from((0, -1, 1, 2, 3, 17, 65, 70_000, 10**9, 10**30, 1e308))
     | st.floats()
     | st.text(max_size=20)
-    | st.sampled_from(("h_{l-1}", "x_1", "x_9999", "none", "skip", "denoise", "../../x", "super_resolve")),
+    | st.sampled_from(("h_{l-1}", "x_1", "x_٣", "x_9999", "none", "skip", "denoise", "../../x", "super_resolve")),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )

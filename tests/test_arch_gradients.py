@@ -14,7 +14,7 @@ from hinas_jax.arch_gradients import chosen, first_order, penalised, second_orde
 from hinas_jax.config import ComputeConfig
 from hinas_jax.data.patches import to_device
 from hinas_jax.data.sources import PictureSet
-from hinas_jax.searching import make_searcher, search_steps
+from hinas_jax.searcher import make_searcher, search_steps
 from hinas_jax.space.expected import expected_parameters
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jax
 import pytest
+from bad_files import json_values, places
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import KEPT
@@ -259,28 +260,6 @@ def test_an_invalid_text_is_told_in_one_line(text, words):
     assert words in message
 
 
-json_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.integers(-2, 70000)
-    | st.floats()
-    | st.text()
-    | st.sampled_from(["h_{l-1}", "x_1", "x_٣", "none", "skip"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=6,
-)
-
-
-def places(document, path=()):
-    """The paths of all values inside a JSON document."""
-    items = document.items() if isinstance(document, dict) else enumerate(document)
-    for key, value in items:
-        yield (*path, key)
-        if isinstance(value, dict | list):
-            yield from places(value, (*path, key))
-
-
 @settings(deadline=None, max_examples=400)
 @given(st.data())
 def test_a_document_with_any_value_replaced_or_removed_is_valid_or_told_so(data):
@@ -320,17 +299,15 @@ def test_a_saved_architecture_is_loaded_again_and_leaves_nothing_else(tmp_path):
 def test_a_save_that_breaks_off_leaves_the_old_file_whole(tmp_path, monkeypatch):
     path = tmp_path / "architecture.json"
     EXAMPLE.save(path)
-    write = Path.write_text
 
-    def half(self, text):
-        write(self, text[: len(text) // 2])
+    def full(descriptor):
         raise OSError("disk full")
 
-    monkeypatch.setattr(Path, "write_text", half)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="disk full"):
         EXAMPLE.scaled(2).save(path)
-    monkeypatch.undo()
     assert Architecture.load(path) == EXAMPLE
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_file_too_large_to_be_one_is_refused_unread(tmp_path):

@@ -22,7 +22,8 @@ from hinas_jax.architecture import Architecture, ArchitectureError, CellArchitec
 from hinas_jax.config import Config, ConfigError, load_config
 from hinas_jax.data.pictures import PictureError, load
 from hinas_jax.data.saving import path_that_holds, save
-from hinas_jax.modelfile import Model, ModelError
+from hinas_jax.model_card import ModelError
+from hinas_jax.modelfile import Model
 from hinas_jax.space.network import Network
 
 LIMIT = 60  #: seconds that one file may take: a small one may be a picture as large as is read at all

@@ -9,7 +9,7 @@ import pytest
 from hinas_jax import batching
 from hinas_jax.batching import MULTIPLE, fit_batch, largest_batch, step_bytes
 from hinas_jax.compiling import MemoryNeedError
-from hinas_jax.searching import make_searcher
+from hinas_jax.searcher import make_searcher
 
 FIXED, EACH = 1000, 30
 

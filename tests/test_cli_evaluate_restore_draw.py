@@ -5,9 +5,9 @@ import os
 
 import numpy as np
 import pytest
+from commands import mistake, run
 from PIL import Image
-from test_cli_search_train import SMALLEST, mistake, run
-from tiny import random_variables
+from tiny import SMALLEST, random_variables
 
 from hinas_jax.modelfile import Model
 from hinas_jax.space.network import Network

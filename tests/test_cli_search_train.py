@@ -9,24 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import mistake, run
 from PIL import Image
+from tiny import SMALLEST
 
-from hinas_jax import cli
-from hinas_jax.architecture import Architecture, CellArchitecture, Edge
+from hinas_jax.architecture import Architecture
 from hinas_jax.config import Config, SearchConfig, load_config
 from hinas_jax.interruption import Interrupted
 from hinas_jax.named_configs import config_names
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = ("search", "train")
-SMALLEST = Architecture(
-    cells=(CellArchitecture(((Edge(0, "skip"), Edge(1, "skip")),)),),
-    levels=(0,),
-    base_width=2,
-    width_factors=(1,),
-    start_width=2,
-    end_width=2,
-)
 
 
 @pytest.fixture(autouse=True)
@@ -49,26 +42,6 @@ def pictures(tmp_path):
 def architecture_file(tmp_path):
     SMALLEST.save(tmp_path / "architecture.json")
     return tmp_path / "architecture.json"
-
-
-def run(capsys, *words):
-    """Exit code, lines of standard output, lines of standard error."""
-    code = 0
-    try:
-        cli.main([str(word) for word in words])
-    except SystemExit as error:
-        code = error.code
-    out, err = capsys.readouterr()
-    return code, out.splitlines(), err.splitlines()
-
-
-def mistake(capsys, *words):
-    """The one line that a mistake gets."""
-    code, _, err = run(capsys, *words)
-    assert code == 2
-    assert len(err) == 1, err
-    assert err[0].startswith("hinas: ")
-    return err[0]
 
 
 # --- what works
@@ -151,7 +124,7 @@ def test_without_a_command_the_usage_is_told_with_exit_code_2(capsys):
 @pytest.mark.parametrize(("variable", "below"), [("XDG_CACHE_HOME", "hinas_jax/xla"), ("HOME", ".cache/hinas_jax/xla")])
 def test_compiled_programs_are_kept_where_the_user_keeps_caches(capsys, monkeypatch, tmp_path, variable, below):
     folders = []
-    monkeypatch.setattr("hinas_jax.cli.running.enable_compilation_cache", folders.append)
+    monkeypatch.setattr("hinas_jax.cli.computing.enable_compilation_cache", folders.append)
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv(variable, str(tmp_path))
     run(capsys, "search", "nothing")

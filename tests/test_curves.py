@@ -1,6 +1,5 @@
-"""Curves and pictures: rows read, curves drawn where the numbers are, pixels kept."""
+"""Curves and pictures: curves drawn where the numbers are, pixels kept."""
 
-import json
 import math
 import re
 
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hinas_jax.curves import plot_search, plot_training, read_metrics, side_by_side
+from hinas_jax.curves import plot_search, plot_training, side_by_side
 
 
 def rows(epochs=12, warm=4):
@@ -35,37 +34,6 @@ def lines(text):
     """The points of every curve drawn as a line."""
     paths = re.findall(r'<g id="line2d_\d+">\s*<path d="([^"]*)" clip-path[^>]*stroke-width: 1.5', text)
     return [re.findall(r"[ML] ([-\d.]+) ([-\d.]+)", path) for path in paths]
-
-
-# ---- Metrics -----------------------------------------------------------------------------------------------
-
-
-def test_metrics_round_trip(tmp_path):
-    expected = list(rows())
-    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in expected))
-    assert read_metrics(tmp_path / "metrics.jsonl") == expected
-
-
-@pytest.mark.parametrize("torn", [b'{"epoch": 2, "lo', b'{"epoch": 2, "name": "\xce', b"\0\0\0", b"{"])
-@pytest.mark.parametrize("end", [b"", b"\n"])
-def test_torn_last_line_is_left_out(torn, end, tmp_path):
-    (tmp_path / "metrics.jsonl").write_bytes(b'{"epoch": 0}\n\n{"epoch": 1}\n' + torn + end)
-    assert read_metrics(tmp_path / "metrics.jsonl") == [{"epoch": 0}, {"epoch": 1}]
-
-
-def test_no_rows(tmp_path):
-    (tmp_path / "metrics.jsonl").write_text("")
-    assert read_metrics(tmp_path / "metrics.jsonl") == []
-
-
-@pytest.mark.parametrize(("line", "message"), [("{", "not JSON"), ("[1]", "must be a JSON object")])
-def test_broken_line_in_the_middle_is_an_error(line, message, tmp_path):
-    (tmp_path / "metrics.jsonl").write_text(f'{{"epoch": 0}}\n{line}\n{{"epoch": 1}}\n')
-    with pytest.raises(ValueError, match=rf"metrics\.jsonl, line 2: .*{message}"):
-        read_metrics(tmp_path / "metrics.jsonl")
-
-
-# ---- Curves ------------------------------------------------------------------------------------------------
 
 
 def test_search_draws_each_curve_and_what_is_kept(tmp_path):

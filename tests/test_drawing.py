@@ -10,24 +10,18 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
+from tiny import KEPT
 
-from hinas_jax.architecture import OPERATIONS, Architecture, CellArchitecture, Edge
-from hinas_jax.drawing import draw_architecture, save_figure
+from hinas_jax.architecture import Architecture, CellArchitecture, Edge
+from hinas_jax.drawing import draw_architecture
+from hinas_jax.ink import save_figure
 
-LABELS = {
-    "conv3": "conv 3x3",
-    "sep3": "sep 3x3",
-    "sep5": "sep 5x5",
-    "dil3": "dil 3x3",
-    "dil5": "dil 5x5",
-    "skip": "skip",
-}
+LABELS = {name: re.sub("([35])", r" \1x\1", name) for name in KEPT}
 
 
 def random_cell(nodes, generator):
-    operations = [name for name in OPERATIONS if name != "none"]
     sources = (generator.sample(range(i + 2), 2) for i in range(nodes))
-    return CellArchitecture(tuple(tuple(Edge(s, generator.choice(operations)) for s in pair) for pair in sources))
+    return CellArchitecture(tuple(tuple(Edge(s, generator.choice(KEPT)) for s in pair) for pair in sources))
 
 
 def random_architecture(layers, nodes, seed=0, **fields):

@@ -14,13 +14,13 @@ from hinas_jax.data.patches import to_device
 from hinas_jax.data.sources import PictureSet
 from hinas_jax.mesh import DATA, whole
 from hinas_jax.optimisers import training_optimiser
-from hinas_jax.searching import make_searcher, search_steps
+from hinas_jax.searcher import make_searcher, search_steps
 from hinas_jax.space.folded import apply_folded, fold
 from hinas_jax.space.initialise import initialise, variable_shapes
 from hinas_jax.space.network import Network
 from hinas_jax.space.search_space import SearchSpace
 from hinas_jax.tasks import restore, task_of
-from hinas_jax.training import Trainer, train_steps
+from hinas_jax.trainer import Trainer, train_steps
 
 PLATFORMS = ("cuda", "rocm", "tpu")
 SPACE = SearchSpace(layers=2, nodes=1, base_width=2, width_factors=(1, 2), start_width=2, end_width=2)

@@ -3,6 +3,9 @@
 import dataclasses
 import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -13,10 +16,12 @@ from safetensors.numpy import save_file
 
 from hinas_jax import modelfile
 from hinas_jax.architecture import Architecture, CellArchitecture, Edge
-from hinas_jax.modelfile import FORMAT, Model, ModelError
+from hinas_jax.model_card import FORMAT, ModelError, read_card
+from hinas_jax.modelfile import Model
 from hinas_jax.space.initialise import variable_shapes
 from hinas_jax.space.network import Network
 
+ROOT = Path(__file__).resolve().parents[1]
 ARCHITECTURE = Architecture(
     cells=(CellArchitecture(((Edge(0, "sep3"), Edge(1, "skip")),)),),
     levels=(1,),
@@ -69,12 +74,47 @@ def test_a_model_comes_back_bit_for_bit(saved):
     jax.tree.map(np.testing.assert_array_equal, model.variables, expected)
 
 
+def test_the_card_is_read_without_jax(saved):
+    program = (
+        "import sys; from pathlib import Path; from hinas_jax.model_card import read_card;"
+        " architecture, card = read_card(Path(sys.argv[1]));"
+        " print(architecture.task, card['validation']['psnr'], 'jax' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, saved], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "super_resolve 30.5 False\n"
+
+
+def test_the_card_of_another_file_is_refused(saved, tmp_path):
+    with pytest.raises(ModelError, match="there is no such model file"):
+        read_card(tmp_path / "absent.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes(saved.read_bytes()[:-4])
+    with pytest.raises(ModelError, match=r"cut\.safetensors: not a model file"):
+        read_card(tmp_path / "cut.safetensors")
+
+
 def test_a_file_is_replaced_at_once_and_leaves_no_part_behind(tmp_path):
     path = tmp_path / "model.safetensors"
     path.write_bytes(b"older")
     Model(ARCHITECTURE, random_variables(), CARD).save(path)
     assert Model.load(path).card == CARD
     assert [file.name for file in tmp_path.iterdir()] == ["model.safetensors"]
+
+
+def test_the_same_model_gives_the_same_bytes(saved, tmp_path):
+    content = saved.read_bytes()
+    for _ in range(8):  # safetensors by itself takes another of six orders every time
+        Model(ARCHITECTURE, random_variables(), CARD).save(tmp_path / "again.safetensors")
+        assert (tmp_path / "again.safetensors").read_bytes() == content
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    assert length % 8 == 0
+    assert list(header) == sorted(header)
+    assert list(header["__metadata__"]) == ["architecture", "card", "format"]
+    other = jax.tree.map(lambda leaf: leaf + 1, random_variables())
+    Model(ARCHITECTURE, other, CARD).save(tmp_path / "other.safetensors")
+    assert (tmp_path / "other.safetensors").read_bytes() != content
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.001, 0.1, 0.5, 0.9, 0.999])

@@ -8,11 +8,10 @@ import re
 import shutil
 
 import pytest
+from commands import mistake, run
 from PIL import Image
 
-from hinas_jax import cli
 from hinas_jax.architecture import Architecture
-from hinas_jax.curves import best_row
 from hinas_jax.page import ReportError, write_page
 
 
@@ -79,12 +78,6 @@ def test_several_runs_stand_side_by_side_first(page):
     assert "best PSNR on V" in table
 
 
-def test_what_was_measured_best_is_told():
-    rows = [{"psnr": 20.0, "ssim": 0.5}, {"psnr": 19.0, "ssim": 0.52}, {"psnr": None, "ssim": 0.9}, {"loss": 1}]
-    assert best_row(rows) == rows[1]
-    assert best_row(rows[3:]) is None
-
-
 def test_a_run_that_lacks_all_but_its_metrics_is_shown(tmp_path):
     (tmp_path / "metrics.jsonl").write_text("")
     (tmp_path / "manifest.json").write_text("[1]")
@@ -109,16 +102,6 @@ def caches_here(quick_compiling, monkeypatch, keep_jax_settings):
     monkeypatch.setenv("XDG_CACHE_HOME", str(quick_compiling))
 
 
-def run(capsys, *words):
-    code = 0
-    try:
-        cli.main([str(word) for word in words])
-    except SystemExit as error:
-        code = error.code
-    out, err = capsys.readouterr()
-    return code, out.splitlines(), err.splitlines()
-
-
 def test_report_writes_into_the_first_folder_or_where_it_is_told(capsys, runs, tmp_path):
     assert run(capsys, "report", runs / "search") == (0, [f"{runs / 'search' / 'report.html'}: 1 run"], [])
     (runs / "search" / "report.html").unlink()
@@ -135,6 +118,4 @@ def test_report_writes_into_the_first_folder_or_where_it_is_told(capsys, runs, t
     ],
 )
 def test_what_cannot_be_reported(capsys, words, message):
-    code, out, err = run(capsys, "report", *words)
-    assert (code, out, len(err)) == (2, [], 1)
-    assert message in err[0]
+    assert message in mistake(capsys, "report", *words)

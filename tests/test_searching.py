@@ -19,7 +19,8 @@ from hinas_jax.data.sources import load_pictures, split
 from hinas_jax.divergence import DivergenceError
 from hinas_jax.losses import restoration_loss
 from hinas_jax.runs import RunFolder
-from hinas_jax.searching import make_searcher, search
+from hinas_jax.searcher import make_searcher
+from hinas_jax.searching import search
 from hinas_jax.validation import Score, Validation
 from hinas_jax.watching import compact, decode_for
 

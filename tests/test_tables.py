@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from test_cli_search_train import mistake, run
+from commands import mistake, run
 from test_restoring import model_of
 from tiny import counted
 

@@ -29,7 +29,8 @@ from hinas_jax.modelfile import Model
 from hinas_jax.runs import RunFolder
 from hinas_jax.space.network import Network
 from hinas_jax.tasks import Denoise
-from hinas_jax.training import Trainer, best_supernet, train
+from hinas_jax.trainer import Trainer
+from hinas_jax.training import best_supernet, train
 from hinas_jax.validation import Score, Validation
 
 #: Losses of the three stretches of two steps, from seeds alone. To refresh them after a change that is meant to change

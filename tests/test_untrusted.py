@@ -13,15 +13,13 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import save as pack
-from tiny import random_variables
+from tiny import SMALLEST, random_variables
 
-from hinas_jax.architecture import Architecture, CellArchitecture, Edge
 from hinas_jax.config import Config
 from hinas_jax.modelfile import Model
 from hinas_jax.space.network import Network
 
 ROOT = Path(__file__).resolve().parents[1]
-SMALLEST = Architecture((CellArchitecture(((Edge(0, "skip"),),)),), (0,), 1, (1,), start_width=1, end_width=1)
 CODE = "__import__('os').system('touch run')"
 
 #: Loads the good files first, so that every module is there, then the strange ones under watch; prints what happened.

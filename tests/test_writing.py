@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hinas_jax.writing import append_line, write_whole
+from hinas_jax.writing import append_line, replacing, write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -56,6 +56,17 @@ def test_a_link_stays_a_link_and_a_device_a_device(tmp_path):
     assert (tmp_path / "target").read_text() == "new"
     write_whole(Path(os.devnull), "gone")
     assert not Path(os.devnull).is_file()
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()], ids=["disk full", "interrupt"])
+def test_what_breaks_off_in_the_middle_leaves_the_old_file_alone(error, tmp_path):
+    (tmp_path / "file").write_text("old")
+    with pytest.raises(type(error)), replacing(tmp_path / "file", "part") as file:
+        file.write(b"half")
+        assert (tmp_path / "file").read_text() == "old"
+        raise error
+    assert (tmp_path / "file").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_lines_are_added(tmp_path):

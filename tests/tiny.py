@@ -1,4 +1,4 @@
-"""Small nets that compile fast, and random variables for them, shared by the tests of the search space."""
+"""Small nets that compile fast, and random variables for them."""
 
 import functools
 import itertools
@@ -8,10 +8,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hinas_jax.architecture import OPERATIONS, CellArchitecture, Edge
+from hinas_jax.architecture import OPERATIONS, Architecture, CellArchitecture, Edge
 
 #: All operations that an edge can keep.
 KEPT = tuple(name for name in OPERATIONS if name != "none")
+
+SMALLEST = Architecture(
+    cells=(CellArchitecture(((Edge(0, "skip"), Edge(1, "skip")),)),),
+    levels=(0,),
+    base_width=2,
+    width_factors=(1,),
+    start_width=2,
+    end_width=2,
+)
 
 #: jax.jit for small nets that run a few times: compiling without LLVM's optimisations takes half the time.
 quick_jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})

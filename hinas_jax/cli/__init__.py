@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None, imported: Callable[[], None] = 
     if name not in COMMANDS:
         say(printable(f"hinas: there is no command {name!r}; known are {', '.join(COMMANDS)}"))
         sys.exit(2)
-    from hinas_jax.cli.running import run  # noqa: PLC0415, it imports JAX
+    from hinas_jax.cli.running import run  # noqa: PLC0415, the usage needs none of it
 
     run(name, words, imported, goes_on=COMMANDS[name].goes_on)
 

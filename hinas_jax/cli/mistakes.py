@@ -17,7 +17,7 @@ MISTAKES: Final = {
     "evaluation": "EvaluationError",
     "exporting": "ExportError",
     "mesh": "MeshError",
-    "modelfile": "ModelError",
+    "model_card": "ModelError",
     "page": "ReportError",
     "processes": "ProcessError",
 }

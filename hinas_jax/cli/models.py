@@ -7,7 +7,7 @@ import dataclasses
 from hinas_jax import released
 from hinas_jax.cli.arguments import parse
 from hinas_jax.cli.lines import tell
-from hinas_jax.modelfile import Model
+from hinas_jax.model_card import read_card
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,10 +20,10 @@ def run(words: list[str]) -> None:
     parse(Models, words, "models")
     names = released.released_models()
     for name in names:
-        model = Model.load(released.model_path(name))
-        score = model.card.get("validation", {}).get("psnr")
+        architecture, card = read_card(released.model_path(name))
+        score = card.get("validation", {}).get("psnr")
         quality = f", {score:.2f} dB on its V" if isinstance(score, float) else ""
-        tell(f"{name}: {model.architecture.task}, {model.architecture.parameters():,} parameters{quality}")
+        tell(f"{name}: {architecture.task}, {architecture.parameters():,} parameters{quality}")
     if not names:
         tell(
             "no models are released yet; `hinas train` makes a model.safetensors, which every command takes by its"

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from hinas_jax.cli.arguments import parse
+from hinas_jax.cli.configured import parse_configured
 from hinas_jax.cli.lines import say, tell
 from hinas_jax.config import Config
 from hinas_jax.random_search import random_search
@@ -30,7 +30,7 @@ class Random:
 
 def run(words: list[str]) -> None:
     """Run the command with these arguments."""
-    options = parse(Random, words, "random", takes_config=True)
+    options = parse_configured(Random, words, "random")
     models = random_search(options.config, options.workdir, options.count, restart=options.restart, say=say)
     for number, model in enumerate(models):
         score, count = model.card["validation"], model.architecture.parameters()

@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from hinas_jax.batching import Batch
-from hinas_jax.cli.arguments import parse
+from hinas_jax.cli.configured import parse_configured
 from hinas_jax.cli.lines import tell
 from hinas_jax.cli.several import Several
 from hinas_jax.config import Config
@@ -31,7 +31,7 @@ class Search(Several):
 
 def run(words: list[str]) -> None:
     """Run the command with these arguments."""
-    options = parse(Search, words, "search", takes_config=True)
+    options = parse_configured(Search, words, "search")
     say = options.join()
     architecture = search(options.config, options.workdir, restart=options.restart, batch=options.batch, say=say)
     tell(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from hinas_jax.cli.lines import say
-from hinas_jax.compiling import Say
 from hinas_jax.processes import HEARTBEAT, is_first, join
+from hinas_jax.saying import Say
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ import tyro
 
 from hinas_jax.architecture import Architecture
 from hinas_jax.batching import Batch
-from hinas_jax.cli.arguments import parse
+from hinas_jax.cli.configured import parse_configured
 from hinas_jax.cli.lines import tell
 from hinas_jax.cli.several import Several
 from hinas_jax.config import Config
@@ -34,7 +34,7 @@ class Train(Several):
 
 def run(words: list[str]) -> None:
     """Run the command with these arguments."""
-    options = parse(Train, words, "train", takes_config=True)
+    options = parse_configured(Train, words, "train")
     say = options.join()
     model = train(
         options.config,

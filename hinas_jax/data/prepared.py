@@ -16,7 +16,7 @@ import shutil
 import tarfile
 import tempfile
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,13 +28,12 @@ from hinas_jax.data.finding import PICTURE_SUFFIXES
 from hinas_jax.data.pairs import CLEAN, DEGRADED
 from hinas_jax.data.pictures import PictureError
 from hinas_jax.processes import share_out
+from hinas_jax.saying import Say
 from hinas_jax.writing import write_whole
 
 DIGESTS: Final = "digests.json"
 FOLDER: Final = "image_folder/"
 TIMEOUT: Final = 30  #: seconds without an answer after which a download is given up
-
-Say = Callable[[str], None]
 
 
 def prepare(name: str, source: Path | None, say: Say) -> Path:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import secrets
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 import numpy as np
 from jaxtyping import UInt
@@ -16,6 +15,7 @@ from PIL import Image
 
 from hinas_jax.data.deep_colour import write_png
 from hinas_jax.data.pictures import Picture, PictureError, to_levels
+from hinas_jax.writing import replacing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +64,7 @@ def save(picture: Picture, path: Path) -> Path:
     file_format = _format_for(picture, path)
     levels = _levels(picture)
     try:
-        with _replacing(path) as file:
+        with replacing(path, f".{secrets.token_hex(8)}.part") as file:  # hidden, and short where the path's own is long
             if picture.bits == 16 and levels.ndim == 3:
                 write_png(file, levels, picture.icc_profile, picture.exif, picture.dpi)
             else:
@@ -131,15 +131,3 @@ def _save_options(picture: Picture, file_format: _Format) -> dict[str, Any]:
     if picture.dpi is not None and file_format.name != "WEBP":
         options["dpi"] = picture.dpi
     return options
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a hidden file beside ``path`` that takes its place once it is written without an error."""
-    unfinished = path.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        with unfinished.open("x+b") as file:
-            yield file
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)

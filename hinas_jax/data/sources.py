@@ -24,6 +24,7 @@ from hinas_jax.data.pairs import DEGRADED, find_pairs, read_pair, stacked
 from hinas_jax.data.pictures import PictureError, read_picture
 from hinas_jax.data.prepared import pixels_digest, prepared_folder, read_digests, read_split
 from hinas_jax.processes import agree, require_same, share_out
+from hinas_jax.saying import Say
 
 BUNDLED: Final = "bundled"
 TFDS: Final = "tfds:"
@@ -36,7 +37,6 @@ _BUNDLED_TRAIN: Final = (
 _BUNDLED_TEST: Final = ("camera", "coffee", "rocket")
 
 Role = Literal["train", "test", "all"]
-Say = Callable[[str], None]
 _Files = tuple[str, tuple[Path, ...]]  #: a picture's name, and its file or its clean and its degraded one
 
 _TOLD: Final = 3  #: pictures named in a line that tells which are left out

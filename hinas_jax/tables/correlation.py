@@ -22,22 +22,22 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from hinas_jax.architecture import Architecture
-from hinas_jax.compiling import Say
 from hinas_jax.config import Config, ConfigError, load_config
 from hinas_jax.data.patches import draw_patches, sample, to_device
 from hinas_jax.data.sources import large_enough, split
 from hinas_jax.divergence import DivergenceError
-from hinas_jax.drawing import STYLE, save_figure
+from hinas_jax.ink import BLUE, GREY, INK, ORANGE, STYLE, save_figure
 from hinas_jax.modelfile import Model
 from hinas_jax.objective import f_net
 from hinas_jax.random_search import draw
 from hinas_jax.runs import environment
+from hinas_jax.saying import Say
 from hinas_jax.space.one_hot import one_hot
 from hinas_jax.space.operations import BATCH_NORM_MOMENTUM
 from hinas_jax.space.supernet import SuperNet
 from hinas_jax.tables.budget import Budget, changes
 from hinas_jax.tables.definition import with_fields
-from hinas_jax.tables.figures import BLUE, GREY, INK, ORANGE, plain_axes
+from hinas_jax.tables.figures import plain_axes
 from hinas_jax.tables.pictures import Roots, training_pictures
 from hinas_jax.tables.store import Store
 from hinas_jax.tasks import crop_side, degrade_crops

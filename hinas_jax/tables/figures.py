@@ -14,13 +14,13 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 
-from hinas_jax.drawing import STYLE, draw_architecture, save_figure
+from hinas_jax.drawing import draw_architecture
+from hinas_jax.ink import BLUE, FAINT, GREY, INK, LINE, ORANGE, STYLE, save_figure
 from hinas_jax.space.perturbation import changed_edges
 from hinas_jax.tables.definition import Table
 from hinas_jax.tables.networks import Trained
 from hinas_jax.tables.rows import Row
 
-INK, GREY, LINE, FAINT, BLUE, ORANGE = "#1f2933", "#5f6b77", "#b4bcc5", "#e6eaee", "#0072B2", "#D55E00"
 _OURS: Final = "released"  #: the protocol to be compared with the paper's rows
 _COLUMNS: Final = ("sigma 50", "B100")  #: what Fig. 14 shows
 

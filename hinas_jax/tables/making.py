@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hinas_jax.compiling import Say
 from hinas_jax.config import ConfigError
 from hinas_jax.runs import environment
+from hinas_jax.saying import Say
 from hinas_jax.tables.budget import Budget, changes
 from hinas_jax.tables.definition import RANDOM, Table
 from hinas_jax.tables.figures import draw_figures

@@ -22,12 +22,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from hinas_jax.drawing import STYLE, save_figure
 from hinas_jax.evaluation import Example, Restorer, baseline, example, network_restorer
+from hinas_jax.ink import GREY, INK, ORANGE, STYLE, save_figure
 from hinas_jax.modelfile import Model
 from hinas_jax.tables.budget import Budget
 from hinas_jax.tables.definition import Shown, Table
-from hinas_jax.tables.figures import GREY, INK, ORANGE
 from hinas_jax.tables.networks import Trained
 from hinas_jax.tables.pictures import TestSet, find_shown
 from hinas_jax.tasks import Task

@@ -19,11 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from hinas_jax.architecture import Architecture
-from hinas_jax.compiling import Say
 from hinas_jax.config import Config, SearchConfig, TrainConfig
 from hinas_jax.evaluation import Protocol, evaluate
 from hinas_jax.inference import ready
 from hinas_jax.modelfile import Model
+from hinas_jax.saying import Say
 from hinas_jax.searching import search
 from hinas_jax.space.search_space import SearchSpace
 from hinas_jax.tables.pictures import TestSet, pictures_of, training_pictures
