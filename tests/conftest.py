@@ -11,6 +11,7 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 from picture_files import write_pictures
 from PIL import Image
+from tiny import QUICK
 
 from hinas_jax.config import Config, DataConfig, SearchConfig, TaskConfig, TrainConfig
 from hinas_jax.searching import search
@@ -51,12 +52,9 @@ def quick_compiling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         jax.config.update(name, value)
     compilation_cache.reset_cache()
     compile_well = jax.stages.Lowered.compile
-    unoptimised = {"xla_backend_optimization_level": 0}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            jax.stages.Lowered,
-            "compile",
-            lambda lowered, options=None: compile_well(lowered, (options or {}) | unoptimised),
+            jax.stages.Lowered, "compile", lambda lowered, options=None: compile_well(lowered, (options or {}) | QUICK)
         )
         yield home
     for name, value in before.items():
