@@ -17,6 +17,16 @@ from hinas_jax.config import ComputeConfig, Config
 from hinas_jax.searching import search
 from hinas_jax.tables.definition import with_fields
 
+#: The files that take the longest, in this order. Of two workers that take file by file, one that came to such a file
+#: last would work alone for minutes.
+FIRST = ("end_to_end", "notebook", "devices", "searching", "soak", "training", "supernet")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the longest files first."""
+    places = {f"test_{name}.py": place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(FIRST)))
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
