@@ -6,15 +6,17 @@ VENV := .venv
 VERSION := -c 'import sys; print("3.%d" % sys.version_info[1])' 2>/dev/null
 INSTALLED := $(VENV)/.installed-$(shell $(PYTHON) $(VERSION))
 
-.PHONY: demo test bench fuzz soak lint lock clean
+.PHONY: demo install test bench fuzz soak lint lock clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/hinas demo --workdir runs/demo
 
+install: $(INSTALLED)
+
 # all tests, or those named: make test TESTS=tests/test_cell.py
 TESTS ?=
 test: $(INSTALLED) lint
-	JAX_PLATFORMS=cpu $(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile $(TESTS)
+	JAX_PLATFORMS=cpu $(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 # with PyTorch beside us where it is installed: $(VENV)/bin/pip install torch
 bench: $(INSTALLED)

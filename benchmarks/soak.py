@@ -34,9 +34,9 @@ from PIL import Image
 
 from hinas_jax.architecture import Architecture, CellArchitecture, Edge
 from hinas_jax.checkpoints import Checkpoints
-from hinas_jax.config import ComputeConfig, Config, DataConfig, SearchConfig, TaskConfig, TrainConfig
+from hinas_jax.config import Config, load_config
 from hinas_jax.modelfile import Model
-from hinas_jax.space.search_space import SearchSpace
+from hinas_jax.tables.definition import with_fields
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE = 900  # seconds for one process on a busy machine
@@ -153,33 +153,17 @@ def _equal(one: Any, other: Any) -> bool:
 
 
 def tiny_config(pictures: Path, epochs: int) -> Config:
-    """A search of ``epochs`` epochs of 3 steps, and a training of as many stretches of 2 steps."""
-    return Config(
-        seed=3,
-        task=TaskConfig(sigmas=(50.0,)),
-        data=DataConfig(root=str(pictures), validation_fraction=0.1),
-        space=SearchSpace(layers=1, nodes=1, base_width=2, width_factors=(1, 2), start_width=3, end_width=3),
-        search=SearchConfig(
-            epochs=epochs,
-            warmup=0.0,
-            evaluate_after=0.2,
-            batch_size=2,
-            patch=12,
-            crops_per_picture=2,
-            arch_learning_rate=0.1,
-        ),
-        train=TrainConfig(
-            steps=2 * epochs,
-            batch_size=2,
-            patch=12,
-            recipe="modern",
-            learning_rate=2e-3,
-            gradient_clip=1.0,
-            width_scale=1,
-            validate_every=2,
-        ),
-        compute=ComputeConfig(checkpoint_seconds=0.02),
-    )
+    """The config ``debug``, smaller still: ``epochs`` epochs of 3 steps, and as many stretches of 2 in training."""
+    changes = {
+        "seed": 3,
+        "data.root": str(pictures),
+        **{"space.layers": 1, "space.nodes": 1, "space.base_width": 2, "space.start_width": 3, "space.end_width": 3},
+        **{"search.epochs": epochs, "search.warmup": 0.0, "search.evaluate_after": 0.2, "search.patch": 12},
+        **{"search.crops_per_picture": 2, "search.arch_learning_rate": 0.1},
+        **{"train.steps": 2 * epochs, "train.validate_every": 2, "train.patch": 12},
+        "compute.checkpoint_seconds": 0.02,
+    }
+    return with_fields(load_config("debug"), changes)
 
 
 def write_pictures(folder: Path) -> None:

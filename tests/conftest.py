@@ -1,20 +1,31 @@
 """Fixtures that more than one test file uses."""
 
+import dataclasses
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import jax
-import numpy as np
 import pytest
+import soak
 from jax.experimental.compilation_cache import compilation_cache
 from picture_files import write_pictures
-from PIL import Image
+from tiny import QUICK
 
-from hinas_jax.config import Config, DataConfig, SearchConfig, TaskConfig, TrainConfig
+from hinas_jax.config import ComputeConfig, Config
 from hinas_jax.searching import search
-from hinas_jax.space.search_space import SearchSpace
+from hinas_jax.tables.definition import with_fields
+
+#: The files that take the longest, in this order. Of two workers that take file by file, one that came to such a file
+#: last would work alone for minutes.
+FIRST = ("end_to_end", "notebook", "devices", "searching", "soak", "training", "supernet")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the longest files first."""
+    places = {f"test_{name}.py": place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(FIRST)))
 
 
 @pytest.fixture(scope="session")
@@ -51,12 +62,9 @@ def quick_compiling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         jax.config.update(name, value)
     compilation_cache.reset_cache()
     compile_well = jax.stages.Lowered.compile
-    unoptimised = {"xla_backend_optimization_level": 0}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            jax.stages.Lowered,
-            "compile",
-            lambda lowered, options=None: compile_well(lowered, (options or {}) | unoptimised),
+            jax.stages.Lowered, "compile", lambda lowered, options=None: compile_well(lowered, (options or {}) | QUICK)
         )
         yield home
     for name, value in before.items():
@@ -81,35 +89,10 @@ def keep_jax_settings() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     """A search of 5 epochs of 3 steps, the first one warm-up and all others evaluated, and a training of 6 steps."""
-    folder = tmp_path_factory.mktemp("pictures")
-    rng = np.random.default_rng(0)
-    for i in range(7):
-        Image.fromarray(rng.integers(0, 256, (20 + i, 27 - i), np.uint8)).save(folder / f"{i}.png")
-    return Config(
-        seed=3,
-        task=TaskConfig(sigmas=(50.0,)),
-        data=DataConfig(root=str(folder), validation_fraction=0.1),
-        space=SearchSpace(layers=1, nodes=1, base_width=2, width_factors=(1, 2), start_width=3, end_width=3),
-        search=SearchConfig(
-            epochs=5,
-            warmup=0.2,
-            evaluate_after=0.2,
-            batch_size=2,
-            patch=12,
-            crops_per_picture=2,
-            arch_learning_rate=0.5,
-        ),
-        train=TrainConfig(
-            steps=6,
-            batch_size=2,
-            patch=12,
-            recipe="modern",
-            learning_rate=2e-3,
-            gradient_clip=1.0,
-            width_scale=1,
-            validate_every=2,
-        ),
-    )
+    folder = tmp_path_factory.mktemp("run") / "pictures"
+    soak.write_pictures(folder)
+    changes = {"search.warmup": 0.2, "search.arch_learning_rate": 0.5, "train.steps": 6}
+    return dataclasses.replace(with_fields(soak.tiny_config(folder, epochs=5), changes), compute=ComputeConfig())
 
 
 @pytest.fixture(scope="session")

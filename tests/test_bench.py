@@ -2,13 +2,10 @@
 
 import json
 import sys
-from pathlib import Path
 
-import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 import bench
 import plots
+import pytest
 import tables
 
 #: As bench.py writes them: what a variant takes, and what the table must say of it.

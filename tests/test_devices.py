@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny import QUICK_FLAGS
 
 from hinas_jax.architecture import Architecture
 from hinas_jax.checkpoints import Checkpoints
@@ -61,7 +62,7 @@ def start(config, tmp_path_factory):
             env=os.environ
             | {
                 "JAX_NUM_CPU_DEVICES": str(devices),
-                "XLA_FLAGS": "--xla_backend_optimization_level=0",
+                "XLA_FLAGS": QUICK_FLAGS,
                 "XDG_CACHE_HOME": str(home),
             },
             stdout=subprocess.PIPE,

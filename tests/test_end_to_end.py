@@ -12,6 +12,8 @@ from hinas_jax.cli import main
 #: Fewer layers, nodes and steps than ``debug`` has: its one road as it is takes as long as all others.
 SMALL = ["--space.nodes", "1", "--search.epochs", "2", "--search.warmup", "0.5", "--train.steps", "4",
          "--train.validate-every", "2"]  # fmt: skip
+#: What tells tasks apart lies before and after the cells: one of one width will do.
+ONE_CELL = [*SMALL, "--space.layers", "1", "--space.width-factors", "1"]
 ROADS = {
     "denoise": ["--task.sigmas", "25"],
     "denoise, one alpha, no sharing, no residual": [
@@ -20,15 +22,12 @@ ROADS = {
     ],
     **{
         f"x{scale}": [
-            *SMALL, "--space.layers", "1",
-            "--task.name", "super_resolve", "--task.scale", f"{scale}", "--task.channels", "3",
+            *ONE_CELL, "--task.name", "super_resolve", "--task.scale", f"{scale}", "--task.channels", "3",
         ]
         for scale in (2, 3, 4)
     },
-    "jpeg": [
-        *SMALL, "--space.layers", "1", "--task.name", "deblock", "--task.qualities", "10", "40", "--task.draw", "range",
-    ],
-    "pairs": [*SMALL, "--space.layers", "1", "--task.name", "paired", "--task.channels", "3"],
+    "jpeg": [*ONE_CELL, "--task.name", "deblock", "--task.qualities", "10", "40", "--task.draw", "range"],
+    "pairs": [*ONE_CELL, "--task.name", "paired", "--task.channels", "3"],
 }  # fmt: skip
 
 

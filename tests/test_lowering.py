@@ -23,7 +23,7 @@ from hinas_jax.tasks import restore, task_of
 from hinas_jax.trainer import Trainer, train_steps
 
 PLATFORMS = ("cuda", "rocm", "tpu")
-SPACE = SearchSpace(layers=2, nodes=1, base_width=2, width_factors=(1, 2), start_width=2, end_width=2)
+SPACE = SearchSpace(layers=1, nodes=1, base_width=2, width_factors=(1, 2), start_width=2, end_width=2)
 
 
 def lower(function, *arguments, **options):

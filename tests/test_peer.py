@@ -1,8 +1,6 @@
 """The benchmark's PyTorch peer is the same supernet: equal parameter counts, outputs, losses and gradients."""
 
 import dataclasses
-import sys
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +13,6 @@ from hinas_jax.space.search_space import SearchSpace
 from hinas_jax.space.supernet import SuperNet
 
 torch = pytest.importorskip("torch", reason="needs PyTorch, which only the benchmark uses")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 import peer  # noqa: E402
 
 SPACE = SearchSpace(layers=3, nodes=2, base_width=2, width_factors=(1, 2, 4), start_width=3, end_width=4)

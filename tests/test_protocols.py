@@ -1,10 +1,8 @@
 """The protocols on the benchmarks' own pictures, against the rows of the literature and of the paper."""
 
-import sys
-from pathlib import Path
-
 import jax
 import numpy as np
+import protocols
 import pytest
 
 from hinas_jax.data.finding import find_pictures
@@ -12,9 +10,6 @@ from hinas_jax.data.pictures import load
 from hinas_jax.evaluation import RELEASED_OVERLAP, RELEASED_TILE, baseline, evaluate, measure
 from hinas_jax.tasks import Denoise
 from hinas_jax.tiling import tile_starts
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
-import protocols
 
 #: bicubic on B100: the literature's and the paper's rows, which agree; and what the authors' code gives.
 B100 = {

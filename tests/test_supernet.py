@@ -234,8 +234,8 @@ def loss_and_gradients(net, variables, clean):
 
 @pytest.fixture(scope="module")
 def reference():
-    """A supernet of two nodes, random variables, and what the stacked form makes of them."""
-    net = SuperNet(dataclasses.replace(SMALL, nodes=2))
+    """A supernet of one layer of two nodes, random variables, and what the stacked form makes of them."""
+    net = SuperNet(dataclasses.replace(SMALL, layers=1, nodes=2))
     variables = random_variables(net, X, train=False)
     clean = picture(*X.shape, seed=1)
     return net, variables, clean, loss_and_gradients(net, variables, clean)

@@ -22,8 +22,16 @@ SMALLEST = Architecture(
     end_width=2,
 )
 
-#: jax.jit for small nets that run a few times: compiling without LLVM's optimisations takes half the time.
-quick_jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+#: What XLA is told for programs that run a few times: to compile without LLVM's optimisations. On JAX 0.10 fusions are
+#: written by LLVM directly and not by way of MLIR, which takes as long again; later ones know no other way.
+QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True} | (
+    {"xla_cpu_use_fusion_emitters": False} if jax.__version_info__ < (0, 11) else {}
+)
+#: The same for the environment of a process.
+QUICK_FLAGS = " ".join(f"--{name}={str(value).lower()}" for name, value in QUICK.items())
+
+#: jax.jit for small nets that run a few times.
+quick_jit = functools.partial(jax.jit, compiler_options=QUICK)
 
 
 def picture(*shape, seed=0):
