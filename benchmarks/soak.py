@@ -29,13 +29,11 @@ from typing import Any
 
 import jax
 import numpy as np
-from flax import traverse_util
 from PIL import Image
 
 from hinas_jax.architecture import Architecture, CellArchitecture, Edge
 from hinas_jax.checkpoints import Checkpoints
 from hinas_jax.config import Config, load_config
-from hinas_jax.modelfile import Model
 from hinas_jax.tables.definition import with_fields
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -135,10 +133,6 @@ def _content(path: Path) -> Any:
         return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in path.read_text().splitlines()]
     if path.name == "manifest.json":
         return {k: v for k, v in json.loads(path.read_text()).items() if k != "seconds"}
-    if path.suffix == ".safetensors":  # whose header comes in any order
-        model = Model.load(path)
-        tensors = traverse_util.flatten_dict(model.variables, sep="/")
-        return model.architecture, model.card, {name: value.tobytes() for name, value in tensors.items()}
     return path.read_bytes()
 
 

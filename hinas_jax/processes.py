@@ -18,6 +18,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jaxtyping import UInt8
 
+from hinas_jax.saying import first_line
+
 Arrays = dict[str, np.ndarray]  #: by name
 
 T = TypeVar("T")
@@ -70,7 +72,7 @@ def join(
         )
     except (ValueError, RuntimeError) as error:
         raise ProcessError(
-            f"--distributed: the processes cannot be joined ({_first_line(error)});"
+            f"--distributed: the processes cannot be joined ({first_line(error)});"
             " give --coordinator HOST:PORT, --processes and --process, the same command otherwise on each"
         ) from None
 
@@ -105,7 +107,7 @@ def agree(action: Callable[[], T]) -> T:
         failure = error
     message = np.zeros(MESSAGE, np.uint8)
     if failure is not None:
-        told = f"{type(failure).__name__}: {_first_line(failure)}".encode()[:MESSAGE]
+        told = f"{type(failure).__name__}: {first_line(failure)}".encode()[:MESSAGE]
         message[: len(told)] = np.frombuffer(told, np.uint8)
     messages = np.asarray(multihost_utils.process_allgather(message))
     if failure is not None:
@@ -223,9 +225,5 @@ def lost(error: Exception) -> str:
     """One line for people on a step that failed for want of another process."""
     return (
         f"process {jax.process_index()} of {jax.process_count()} cannot go on, another one is gone or failed"
-        f" ({_first_line(error)}); start all of them again: they go on from the last checkpoint"
+        f" ({first_line(error)}); start all of them again: they go on from the last checkpoint"
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -23,6 +23,7 @@ from hinas_jax.config import Config, SearchConfig, TrainConfig
 from hinas_jax.evaluation import Protocol, evaluate
 from hinas_jax.inference import ready
 from hinas_jax.modelfile import Model
+from hinas_jax.run_files import read_manifest
 from hinas_jax.saying import Say
 from hinas_jax.searching import search
 from hinas_jax.space.search_space import SearchSpace
@@ -138,11 +139,11 @@ class Store:
     def _run(self, folder: Path, run: Callable[[], object]) -> Run:
         """Run, unless it has been: only a run that came to its end says its seconds in manifest.json."""
         name = folder.relative_to(self.folder).as_posix()
-        finished = _manifest(folder).get("seconds") is not None
+        finished = read_manifest(folder).get("seconds") is not None
         self.say(f"{name}: {'done before' if finished else 'runs now'}")
         if not finished:
             run()
-        manifest = _manifest(folder)
+        manifest = read_manifest(folder)
         self.used[name] = Run(folder, float(manifest["seconds"]), manifest)
         return self.used[name]
 
@@ -170,14 +171,6 @@ def time_inference(model: Model, pictures: tuple[np.ndarray, ...]) -> float:
             jax.block_until_ready(run(picture))
         seconds += time.perf_counter() - started
     return seconds
-
-
-def _manifest(folder: Path) -> dict[str, Any]:
-    try:
-        document = json.loads((folder / "manifest.json").read_text())
-    except (OSError, ValueError):
-        return {}
-    return document if isinstance(document, dict) else {}
 
 
 def _digest(*parts: str) -> str:
