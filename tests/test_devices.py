@@ -16,6 +16,7 @@ from tiny import QUICK_FLAGS
 
 from hinas_jax.architecture import Architecture
 from hinas_jax.checkpoints import Checkpoints
+from hinas_jax.config import load_config
 from hinas_jax.searching import search
 from hinas_jax.training import train
 
@@ -75,17 +76,18 @@ def start(config, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def start_two(start):
-    """Starts two processes of two devices each, with a folder each; ``words`` are for the second alone."""
+    """Starts two processes of two devices each, with a folder each; ``words`` are for the second, ``both`` for both."""
 
-    def start_two(folder, *words, step=0):
+    def start_two(folder, *words, both=(), step=0, command="search"):
         with socket.socket() as free:
             free.bind(("localhost", 0))
             port = free.getsockname()[1]
         joining = ["--distributed", "--coordinator", f"localhost:{port}", "--processes", "2", "--heartbeat", HEARTBEAT]
-        joining = [str(word) for word in joining]
+        joining = [str(word) for word in joining] + [*both]
+        how = {"devices": 2, "command": command}
         return [
-            start(folder / "0", *joining, "--process", "0", devices=2),
-            start(folder / "1", *joining, "--process", "1", *words, devices=2, step=step, number=signal.SIGKILL),
+            start(folder / "0", *joining, "--process", "0", **how),
+            start(folder / "1", *joining, "--process", "1", *words, step=step, number=signal.SIGKILL, **how),
         ]
 
     return start_two
@@ -180,6 +182,25 @@ def test_a_killed_process_ends_the_other_and_both_go_on(start_two, alone, tmp_pa
     assert one == other
     assert Architecture.load(tmp_path / "1" / "architecture.json") == Architecture.load(alone / "architecture.json")
     assert [path.name for path in (tmp_path / "1").iterdir()] == ["architecture.json"]  # the first one alone writes
+
+
+def test_two_processes_train_on_streamed_patches_with_the_batch_that_the_first_one_chose(
+    start_two, alone, config, tmp_path, quick_compiling
+):
+    del quick_compiling
+    architecture = alone / "architecture.json"
+    both = ["--architecture", architecture, "--batch", "auto", "--data.residence", "host"]
+    (code, out), (other_code, other_out) = (ended(one) for one in start_two(tmp_path, both=both, command="train"))
+    assert (code, other_code) == (0, 0), out + other_out
+    assert "patches are streamed from there" in out
+    chosen = load_config(str(tmp_path / "0" / "config.json")).train.batch_size
+    assert chosen > BATCH
+    assert f"devices: 4 (cpu) of 2 processes, {chosen // 4} patches of a batch each" in out
+    same = dataclasses.replace(config, train=dataclasses.replace(config.train, batch_size=chosen))
+    train(same, Architecture.load(architecture), tmp_path / "alone", say=quiet)
+    for one, expected in zip(rows(tmp_path / "0"), rows(tmp_path / "alone"), strict=True):
+        for name in ("step", "loss", "psnr", "ssim"):
+            assert one[name] == pytest.approx(expected[name], rel=2e-4), name
 
 
 def test_processes_that_were_given_different_things_are_refused(start_two, tmp_path):
