@@ -47,6 +47,12 @@ class Row:
     fault: str
     run: str
     tried: int = 0
+    runs: int = 1
+    """How many runs these faults hit, in turn: one that came to its end was compared, and another begun."""
+    saves: int = 0
+    """Of kills, those that left a checkpoint half written."""
+    noticed: int = 0
+    """Of damages, those that the run noticed. A bit that no reading depends on makes no difference."""
     lost: str = "nothing"
     again_s: list[float] = dataclasses.field(default_factory=list)
     """From the command to the line that it goes on, each time."""
@@ -204,11 +210,15 @@ def _steps(process: Process, count: int) -> None:
 
 def _saving(process: Process, workdir: Path) -> None:
     """Wait until a checkpoint is being written, or the process has ended."""
-    while process.running():
-        with contextlib.suppress(OSError):
-            if any("tmp" in name for name in os.listdir(workdir / "checkpoints")):  # noqa: PTH208, the quickest
-                return
+    while process.running() and not _half_saved(workdir):
         time.sleep(0.0005)
+
+
+def _half_saved(workdir: Path) -> bool:
+    """Whether a checkpoint is begun and not whole yet."""
+    with contextlib.suppress(OSError):
+        return any("tmp" in name for name in os.listdir(workdir / "checkpoints"))  # noqa: PTH208, the quickest
+    return False
 
 
 # --- faults: each hits a run again and again, and leaves it to go on
@@ -241,7 +251,10 @@ def kill(kind: Kind, workdir: Path, rng: random.Random, row: Row) -> None:
         else:
             _saving(process, workdir)
     process.send(signal.SIGKILL)
-    process.wait()
+    if process.wait() != -signal.SIGKILL:  # the run came to its end first
+        row.tried -= 1
+        return
+    row.saves += _half_saved(workdir)
     _note(process, row)
 
 
@@ -277,11 +290,16 @@ def damage(kind: Kind, workdir: Path, rng: random.Random, row: Row) -> None:
     numbers = [int(path.name) for path in (workdir / "checkpoints").iterdir() if path.name.isdigit()]
     newest = workdir / "checkpoints" / str(max(numbers))
     files = [path for path in sorted(newest.rglob("*")) if path.is_file() and path.parent.name == "d"]
-    harm(rng.choice(files), rng, cut=row.tried % 2 == 1)
+    cut = row.tried % 2 == 1
+    harm(rng.choice(files), rng, cut=cut)
     process = kind.start(workdir)
     _steps(process, 1)
     process.send(signal.SIGKILL)
     process.wait()
+    noticed = "warning: the checkpoint before" in process.told()
+    row.noticed += noticed
+    if cut and not noticed:
+        row.lost = f"a file cut short was not noticed: {process.told()[-500:]}"
     _note(process, row)
 
 
@@ -317,7 +335,7 @@ Fault = Callable[[Kind, Path, random.Random, Row], None]
 
 #: By the name that the table gives them, and how many for 20 kills.
 FAULTS: dict[str, tuple[Fault, int]] = {
-    "SIGKILL at any moment, every third during a save": (kill, 20),
+    "SIGKILL at any moment, every third aimed at a save": (kill, 20),
     "SIGTERM": (ask_to_stop(signal.SIGTERM), 6),
     "Ctrl-C": (ask_to_stop(signal.SIGINT), 6),
     "a bit of the newest checkpoint flipped, or a file of it cut short": (damage, 4),
@@ -332,9 +350,10 @@ def hit(kind: Kind, workdir: Path, rng: random.Random, fault: str, times: int) -
     while row.tried < times:
         act(kind, workdir, rng, row)
         row.tried += 1
-        if finished(workdir):
+        if finished(workdir) and row.tried < times:
             compare(kind, workdir, row)
             shutil.rmtree(workdir)
+            row.runs += 1
     return row
 
 
@@ -360,11 +379,13 @@ def compare(kind: Kind, workdir: Path, row: Row) -> None:
 
 def table(rows: list[Row]) -> str:
     """Markdown: medians, and the longest."""
-    names = ("fault", "run", "times", "lost", "seconds to end", "seconds to go on", "seconds to the next row")
-    lines = [f"| {' | '.join(names)} |", "|---|---|" + "--:|" * 5]
+    names = ("fault", "run", "times", "runs", "lost", "seconds to end", "seconds to go on", "seconds to the next row")
+    lines = [f"| {' | '.join(names)} |", "|---|---|" + "--:|" * 6]
     for row in rows:
         spans = (_span(row.end_s), _span(row.again_s), _span(row.first_s))
-        lines.append(f"| {row.fault} | {row.run} | {row.tried} | {row.lost} | {' | '.join(spans)} |")
+        told = [f", {row.saves} within a save"] * bool(row.saves) + [f", {row.noticed} noticed"] * bool(row.noticed)
+        times = f"{row.tried}{''.join(told)}"
+        lines.append(f"| {row.fault} | {row.run} | {times} | {row.runs} | {row.lost} | {' | '.join(spans)} |")
     return "\n".join(lines)
 
 
@@ -377,7 +398,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=60, help="go round again until then")
     parser.add_argument("--kills", type=int, default=20, help="of each run, in a round")
-    parser.add_argument("--epochs", type=int, default=60, help="of the search; the training has twice as many steps")
+    parser.add_argument("--epochs", type=int, default=120, help="of the search; the training has twice as many steps")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--only", default="", help="faults whose name has this word")
     parser.add_argument("--out", type=Path, required=True, help="folder, emptied first")

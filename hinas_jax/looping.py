@@ -150,6 +150,7 @@ class Loop(Generic[State]):
                     with self._interruption.held():
                         self._save()
                         self._checkpoints.wait()
+                        meet()  # the others must not go before the first one has saved
                     raise
         self._tally.seconds = self._seconds()
         return self._tally

@@ -62,6 +62,8 @@ def join(
     Raises:
         ProcessError: something is missing or out of range, or the others do not come.
     """
+    # JAX's own service takes SIGTERM away from everybody else, from here on.
+    jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
             coordinator,

@@ -63,7 +63,7 @@ def search(
     """
     started = time.monotonic()
     task = config.task.build()
-    require_same("config", config.to_json().encode())
+    require_same("config", f"{config.to_json()}, batch {batch}".encode())
     side = crop_side(task, config.search.patch)
     parts = agree(lambda: load_parts(config.data, task, config.seed, side, "the search", say))
     digests = {name: part.digest() for name, part in zip("WAV", parts, strict=True)}

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from tiny import QUICK_FLAGS
 
-from hinas_jax.architecture import Architecture
+from hinas_jax.architecture import Architecture, CellArchitecture, Edge
 from hinas_jax.checkpoints import Checkpoints
 from hinas_jax.config import load_config
 from hinas_jax.searching import search
@@ -31,11 +32,10 @@ def quiet(_):
 
 @pytest.fixture(scope="module")
 def config(tiny_config):
-    """Batches that 2, 4 and 8 devices share; no warm-up and no second width, for programs that compile fast."""
+    """Batches that 2, 4 and 8 devices share; no warm-up, for programs that compile fast."""
     parts = {"epochs": EPOCHS, "warmup": 0.0, "evaluate_after": 0.5, "batch_size": BATCH, "crops_per_picture": BATCH}
     return dataclasses.replace(
         tiny_config,
-        space=dataclasses.replace(tiny_config.space, width_factors=(1,)),
         search=dataclasses.replace(tiny_config.search, **parts),
         train=dataclasses.replace(tiny_config.train, steps=4, batch_size=BATCH),
     )
@@ -78,7 +78,7 @@ def start(config, tmp_path_factory):
 def start_two(start):
     """Starts two processes of two devices each, with a folder each; ``words`` are for the second, ``both`` for both."""
 
-    def start_two(folder, *words, both=(), step=0, command="search"):
+    def start_two(folder, *words, both=(), step=0, number=signal.SIGKILL, command="search"):
         with socket.socket() as free:
             free.bind(("localhost", 0))
             port = free.getsockname()[1]
@@ -87,7 +87,7 @@ def start_two(start):
         how = {"devices": 2, "command": command}
         return [
             start(folder / "0", *joining, "--process", "0", **how),
-            start(folder / "1", *joining, "--process", "1", *words, step=step, number=signal.SIGKILL, **how),
+            start(folder / "1", *joining, "--process", "1", *words, step=step, number=number, **how),
         ]
 
     return start_two
@@ -150,38 +150,60 @@ def test_two_devices_train_as_one_does(start, alone, config, tmp_path, quick_com
             assert one[name] == pytest.approx(other[name], rel=2e-4), name
 
 
-def test_a_checkpoint_of_eight_devices_opens_on_one(start, alone, config, tmp_path, quick_compiling):
+def test_eight_devices_search_as_one_does_and_their_checkpoint_opens_on_one(
+    start, alone, config, tmp_path, quick_compiling
+):
     del quick_compiling
-    code, out = ended(start(tmp_path, devices=8, step=2 * STEPS))
+    code, out = ended(start(tmp_path / "eight", devices=8, step=2 * STEPS))
     assert code == 128 + signal.SIGTERM, out
     assert f"devices: 8 (cpu) of 1 processes, {BATCH // 8} patches of a batch each" in out
-    require_alike(tmp_path, alone, count=2)
+    shutil.copytree(tmp_path / "eight", tmp_path / "one")
     said = []
-    search(config, tmp_path, say=said.append)
+    search(config, tmp_path / "one", say=said.append)
     assert f"going on after step {2 * STEPS} of {EPOCHS * STEPS}" in said
-    require_alike(tmp_path, alone)
-    assert Architecture.load(tmp_path / "architecture.json") == Architecture.load(alone / "architecture.json")
+    code, out = ended(start(tmp_path / "eight", devices=8))
+    assert code == 0, out
+    found = Architecture.load(alone / "architecture.json")
+    for workdir in (tmp_path / "eight", tmp_path / "one"):
+        require_alike(workdir, alone)
+        assert Architecture.load(workdir / "architecture.json") == found
 
 
-def test_a_killed_process_ends_the_other_and_both_go_on(start_two, alone, tmp_path):
-    first, second = start_two(tmp_path, step=2 * STEPS)
+def test_a_signal_to_one_of_two_stops_both_a_killed_one_ends_the_other_and_both_go_on(start_two, alone, tmp_path):
+    outcomes = [ended(process) for process in start_two(tmp_path, step=STEPS, number=signal.SIGTERM)]
+    assert [code for code, _ in outcomes] == [128 + signal.SIGTERM] * 2, outcomes
+    assert [row["step"] for row in rows(tmp_path / "0")] == [STEPS]
+
+    first, second = start_two(tmp_path, step=2 * STEPS, number=signal.SIGKILL)
     assert ended(second)[0] == -signal.SIGKILL
     killed = time.monotonic()
     code, out = ended(first)
     assert code in (75, -signal.SIGABRT), out
     assert "another one is gone or failed" in out or "another task died" in out
+    assert f"going on after step {STEPS} of" in out or f"going on after step {STEPS + 1} of" in out
     assert time.monotonic() - killed < 60  # HEARTBEAT, and a loaded machine
 
     processes = start_two(tmp_path)
     (code, out), (other_code, other_out) = (ended(process) for process in processes)
     assert (code, other_code) == (0, 0), out + other_out
-    assert f"going on after step {2 * STEPS} of" in out or f"going on after step {STEPS} of" in out
+    assert "going on after step" in out
     assert "devices: 4 (cpu) of 2 processes, 2 patches of a batch each" in out
     require_alike(tmp_path / "0", alone)
     one, other = ((tmp_path / name / "architecture.json").read_bytes() for name in "01")
     assert one == other
     assert Architecture.load(tmp_path / "1" / "architecture.json") == Architecture.load(alone / "architecture.json")
     assert [path.name for path in (tmp_path / "1").iterdir()] == ["architecture.json"]  # the first one alone writes
+
+
+def test_a_signal_before_the_first_step_ends_a_process_that_waits_for_others(start):
+    waiting = start(Path("nowhere"), "--distributed", "--coordinator", "localhost:1", "--processes", "2",
+                    "--process", "1", devices=1)  # fmt: skip
+    time.sleep(3)
+    waiting.send_signal(signal.SIGTERM)
+    asked = time.monotonic()
+    code, out = ended(waiting)
+    assert code == 128 + signal.SIGTERM, out
+    assert time.monotonic() - asked < 40
 
 
 def test_two_processes_train_on_streamed_patches_with_the_batch_that_the_first_one_chose(
@@ -211,3 +233,15 @@ def test_processes_that_were_given_different_things_are_refused(start_two, tmp_p
         assert "Traceback" not in out
     assert "process 1 failed" in outcomes[0][1]
     assert not (tmp_path / "0" / "config.json").exists()
+
+
+def test_processes_that_were_given_different_architectures_are_refused(start_two, alone, tmp_path):
+    theirs = Architecture.load(alone / "architecture.json")
+    another = "conv3" if "dil3" in theirs.to_json() else "dil3"
+    cells = (CellArchitecture(((Edge(0, another), Edge(1, another)),)),)
+    dataclasses.replace(theirs, cells=cells).save(tmp_path / "other.json")
+    both = ["--architecture", alone / "architecture.json"]
+    processes = start_two(tmp_path, "--architecture", tmp_path / "other.json", both=both, command="train")
+    for code, out in map(ended, processes):
+        assert code == 2, out
+        assert "not the same architecture here as on the first process" in out
