@@ -160,6 +160,54 @@ def test_digests_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert prepared_names() == []
 
 
+@pytest.fixture
+def prepared_before(tmp_path, monkeypatch, data_dir):
+    """A set of two pictures whose digest is known, prepared; and how to tell that it still is, and nothing besides."""
+    small(monkeypatch, SET5, {"test": 2})
+    prepare(SET5, fill(tmp_path / "good", "a.png", "b.png"), silent)
+    known = dataclasses.replace(KNOWN_SETS[SET5], digests=read_digests(SET5))
+    monkeypatch.setitem(KNOWN_SETS, SET5, known)
+
+    def still():
+        assert read_digests(SET5) == known.digests
+        same(load_pictures(f"tfds:{SET5}", "test", 3), load_pictures(str(tmp_path / "good"), "all", 3))
+        assert [path.name for path in data_dir.iterdir()] == ["sr_benchmark"]
+        assert len(list(data_dir.glob("sr_benchmark/set5/*"))) == 1
+
+    return still
+
+
+def test_other_pictures_leave_the_set_that_was_prepared(tmp_path, prepared_before):
+    with pytest.raises(PictureError, match="original"):
+        prepare(SET5, fill(tmp_path / "other", "a.png", "c.png"), silent)
+    prepared_before()
+
+
+def test_a_damaged_picture_leaves_the_set_that_was_prepared(tmp_path, prepared_before):
+    folder = fill(tmp_path / "torn", "a.png", "b.png")
+    (folder / "b.png").write_bytes((folder / "b.png").read_bytes()[:150])
+    with pytest.raises(PictureError, match=r"b\.png: .* damaged"):
+        prepare(SET5, folder, silent)
+    prepared_before()
+
+
+def test_a_set_that_cannot_be_put_in_place_leaves_the_one_before(tmp_path, prepared_before, monkeypatch):
+    rename = type(tmp_path).rename
+
+    def no_room(self, target):
+        if "before" not in (self.name, target.name):
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(tmp_path), "rename", no_room)
+        with pytest.raises(OSError, match="No space"):
+            prepare(SET5, tmp_path / "good", silent)
+    prepared_before()
+    prepare(SET5, tmp_path / "good", silent)
+    prepared_before()
+
+
 # --- archives
 
 
@@ -198,7 +246,8 @@ def test_an_archive_is_fetched_checked_and_prepared(tmp_path, monkeypatch, serve
     monkeypatch.setitem(KNOWN_SETS, SET5, dataclasses.replace(known, digests={"test": "0" * 64}))
     with pytest.raises(PictureError, match="these are not the original pictures"):
         prepare(SET5, None, silent)
-    assert prepared_names() == []
+    monkeypatch.setitem(KNOWN_SETS, SET5, known)
+    assert read_digests(SET5) == digests
 
 
 def test_an_archive_writes_nothing_outside(tmp_path, monkeypatch, served):

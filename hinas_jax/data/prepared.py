@@ -12,7 +12,6 @@ import importlib.util
 import io
 import json
 import logging
-import shutil
 import tarfile
 import tempfile
 import urllib.request
@@ -33,11 +32,12 @@ from hinas_jax.writing import write_whole
 
 DIGESTS: Final = "digests.json"
 FOLDER: Final = "image_folder/"
+SCRATCH: Final = ".preparing-"  #: how folders begin that hold a set until it is whole
 TIMEOUT: Final = 30  #: seconds without an answer after which a download is given up
 
 
 def prepare(name: str, source: Path | None, say: Say) -> Path:
-    """Prepare a set, from a folder or by downloading it.
+    """Prepare a set, from a folder or by downloading it. A set prepared before stays until the new one is whole.
 
     Args:
         name: one of KNOWN_SETS, ``image_folder/NAME`` for pictures of your own, or a set of TFDS such as ``div2k``.
@@ -147,6 +147,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _build(name: str, source: Path, say: Say, known: KnownSet | None = None) -> Path:
+    """Prepare beside the other sets, and put it in place once it is whole and checked."""
     import tensorflow_datasets as tfds  # noqa: PLC0415  heavy, and only this needs it
 
     from hinas_jax.data import builders  # noqa: PLC0415  importing it makes the builders known to TFDS
@@ -156,29 +157,45 @@ def _build(name: str, source: Path, say: Say, known: KnownSet | None = None) -> 
     if known is not None:
         known.find(source)  # says what is missing before anything is written
     kind, _, config = name.partition("/")
-    settings: dict[str, Any] = {"data_dir": str(_data_dir()), "file_format": "array_record"}
-    if kind == "bsds500":
-        builder = builders.Bsds500(**settings)
-    elif kind == "sr_benchmark":
-        builder = builders.SrBenchmark(config=config, **settings)
-    else:
-        paired = (source / CLEAN).is_dir() or (source / "train" / CLEAN).is_dir()
-        builder = builders.ImageFolder(config=builders.FolderConfig(name=config, paired=paired), **settings)
-    folder = Path(builder.data_dir)
-    shutil.rmtree(folder, ignore_errors=True)
+    data_dir = _data_dir()
+    data_dir.mkdir(parents=True, exist_ok=True)
     tfds.disable_progress_bar()
-    with _quiet():
-        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=str(source)))
-    digests = {}
-    for split in builder.info.splits:
-        found = _examples(builder, split)
-        digests[split] = pixels_digest((key, picture) for key, parts in found for picture in parts.values())
-        say(f"{name}, {split}: {len(found)} pictures, SHA-256 of names and pixels {digests[split]}")
-    if known is not None and known.digests and digests != dict(known.digests):
-        shutil.rmtree(folder)
-        raise PictureError(f"{source}: these are not the original pictures of {name}; {known.wanted(source)}")
-    write_whole(folder / DIGESTS, json.dumps(digests, indent=2) + "\n")
+    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=data_dir) as scratch:
+        settings: dict[str, Any] = {"data_dir": scratch, "file_format": "array_record"}
+        if kind == "bsds500":
+            builder = builders.Bsds500(**settings)
+        elif kind == "sr_benchmark":
+            builder = builders.SrBenchmark(config=config, **settings)
+        else:
+            paired = (source / CLEAN).is_dir() or (source / "train" / CLEAN).is_dir()
+            builder = builders.ImageFolder(config=builders.FolderConfig(name=config, paired=paired), **settings)
+        with _quiet():
+            builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=str(source)))
+        digests = {}
+        for split in builder.info.splits:
+            found = _examples(builder, split)
+            digests[split] = pixels_digest((key, picture) for key, parts in found for picture in parts.values())
+            say(f"{name}, {split}: {len(found)} pictures, SHA-256 of names and pixels {digests[split]}")
+        if known is not None and known.digests and digests != dict(known.digests):
+            raise PictureError(f"{source}: these are not the original pictures of {name}; {known.wanted(source)}")
+        made = Path(builder.data_dir)
+        write_whole(made / DIGESTS, json.dumps(digests, indent=2) + "\n")
+        folder = data_dir / made.relative_to(scratch)
+        _put_in_place(made, folder, Path(scratch) / "before")
     return folder
+
+
+def _put_in_place(made: Path, folder: Path, aside: Path) -> None:
+    """Move what was made to ``folder``; what is there goes ``aside``, and comes back if that fails."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if folder.exists():
+        folder.rename(aside)
+    try:
+        made.rename(folder)
+    except BaseException:
+        if aside.exists():
+            aside.rename(folder)
+        raise
 
 
 @contextlib.contextmanager
