@@ -330,6 +330,29 @@ def test_the_command_prepares_and_lists(tmp_path, monkeypatch, capsys, quick_com
     assert ended.value.code == 2
 
 
+def command(tmp_path, words):
+    """`hinas data` in a process of its own: what it writes is seen whoever writes it."""
+    environment = os.environ | {"TFDS_DATA_DIR": str(tmp_path / "tfds"), "XDG_CACHE_HOME": str(tmp_path)}
+    program = [sys.executable, "-m", "hinas_jax", "data", *words]
+    return subprocess.run(program, capture_output=True, text=True, timeout=120, check=False, env=environment)
+
+
+def test_preparing_a_folder_says_only_what_it_made(tmp_path):
+    done = command(tmp_path, ["prepare", "image_folder/mine", "--from", str(fill(tmp_path / "mine", "a.png"))])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("use it as tfds:image_folder/mine\n")
+    assert "WARNING" not in done.stderr + done.stdout
+    assert len((done.stderr + done.stdout).splitlines()) == 2  # its digest, and where it is
+
+
+def test_a_folder_without_pictures_is_told_in_one_line(tmp_path):
+    (tmp_path / "empty").mkdir()
+    done = command(tmp_path, ["prepare", "image_folder/mine", "--from", str(tmp_path / "empty")])
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert f"{tmp_path / 'empty'}: no pictures here" in line
+
+
 def test_our_builders_are_known_to_tfds_once_imported_and_not_before():
     program = (
         "import sys, hinas_jax.cli; assert 'tensorflow_datasets' not in sys.modules;"

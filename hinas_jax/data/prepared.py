@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from hinas_jax.data.catalogue import KNOWN_SETS, KnownSet
-from hinas_jax.data.finding import PICTURE_SUFFIXES
+from hinas_jax.data.finding import PICTURE_SUFFIXES, find_pictures
 from hinas_jax.data.pairs import CLEAN, DEGRADED
 from hinas_jax.data.pictures import PictureError
 from hinas_jax.processes import share_out
@@ -135,7 +135,7 @@ def _examples(builder: Any, split: str) -> list[tuple[str, dict[str, UInt8[np.nd
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without TFDS's own lines, as its advice to install OpenCV."""
+    """Without TFDS's own lines, as its advice to install OpenCV or its warning of a config that it does not know."""
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -156,20 +156,22 @@ def _build(name: str, source: Path, say: Say, known: KnownSet | None = None) -> 
         raise PictureError(f"{source}: there is no such folder; --from names the one that holds the pictures")
     if known is not None:
         known.find(source)  # says what is missing before anything is written
+    else:
+        find_pictures(source)  # says that there is none, which TFDS takes for a fault of the program
     kind, _, config = name.partition("/")
     data_dir = _data_dir()
     data_dir.mkdir(parents=True, exist_ok=True)
     tfds.disable_progress_bar()
     with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=data_dir) as scratch:
         settings: dict[str, Any] = {"data_dir": scratch, "file_format": "array_record"}
-        if kind == "bsds500":
-            builder = builders.Bsds500(**settings)
-        elif kind == "sr_benchmark":
-            builder = builders.SrBenchmark(config=config, **settings)
-        else:
-            paired = (source / CLEAN).is_dir() or (source / "train" / CLEAN).is_dir()
-            builder = builders.ImageFolder(config=builders.FolderConfig(name=config, paired=paired), **settings)
         with _quiet():
+            if kind == "bsds500":
+                builder = builders.Bsds500(**settings)
+            elif kind == "sr_benchmark":
+                builder = builders.SrBenchmark(config=config, **settings)
+            else:
+                paired = (source / CLEAN).is_dir() or (source / "train" / CLEAN).is_dir()
+                builder = builders.ImageFolder(config=builders.FolderConfig(name=config, paired=paired), **settings)
             builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=str(source)))
         digests = {}
         for split in builder.info.splits:
