@@ -304,10 +304,24 @@ def test_a_download_that_breaks_off_is_told_in_one_line(tmp_path, monkeypatch):
         ("image_folder/../up", ".", "there is no set"),
         ("unknown", ".", "there is no set 'unknown'"),
         ("div2k", None, "TensorFlow"),
+        ("div2k/bicubic_x2", None, "TensorFlow"),
+        ("div2k", ".", r"needs no preparing: give --data\.root /"),
+        ("mnist", None, "TensorFlow"),
+        ("set5", None, r"there is no set 'set5'; did you mean sr_benchmark/set5\?; known are bsds500, .*image_folder"),
+        ("set5", ".", r"did you mean sr_benchmark/set5\?"),
+        ("sr_benchmark/Set14", None, r"did you mean sr_benchmark/set14\?"),
+        ("sr_benchmark", None, r"did you mean sr_benchmark/NAME\?; known are .*sr_benchmark/set5"),
+        ("BSDS500", None, r"did you mean bsds500\?"),
+        ("bsd500", None, r"did you mean bsds500\?"),
+        ("Urban-100", None, r"did you mean sr_benchmark/urban100\?"),
+        ("image_folder", None, r"did you mean image_folder/NAME"),
+        ("image_folder/my-set", ".", r"letters, digits and _"),
+        ("dvi2k", None, r"did you mean div2k\?"),
+        ("nothing", None, "there is no set 'nothing'; known are bsds500"),
     ],
 )
 def test_what_cannot_be_prepared_is_told(tmp_path, name, source, words):
-    if name == "div2k" and importlib.util.find_spec("tensorflow") is not None:
+    if words == "TensorFlow" and importlib.util.find_spec("tensorflow") is not None:
         pytest.skip("TensorFlow is installed here")
     with pytest.raises(PictureError, match=words) as told:
         prepare(name, None if source is None else tmp_path / source, silent)

@@ -6,12 +6,14 @@ Prepared is into TFDS's folder: TFDS_DATA_DIR, or ~/tensorflow_datasets.
 from __future__ import annotations
 
 import contextlib
+import difflib
 import hashlib
 import http.client
 import importlib.util
 import io
 import json
 import logging
+import re
 import tarfile
 import tempfile
 import urllib.request
@@ -32,6 +34,8 @@ from hinas_jax.writing import write_whole
 
 DIGESTS: Final = "digests.json"
 FOLDER: Final = "image_folder/"
+_OWN: Final = f"{FOLDER}NAME (letters, digits and _)"
+_DIV2K: Final = "div2k"  #: TFDS's own set that the paper trains on
 SCRATCH: Final = ".preparing-"  #: how folders begin that hold a set until it is whole
 TIMEOUT: Final = 30  #: seconds without an answer after which a download is given up
 
@@ -60,10 +64,33 @@ def prepare(name: str, source: Path | None, say: Say) -> Path:
         if source is None:
             raise PictureError(f"{name}: name the folder that holds the pictures: --from DIR")
         return _build(name, source, say)
-    if source is not None or name.startswith(FOLDER):
-        known_names = ", ".join([*KNOWN_SETS, f"{FOLDER}NAME (letters, digits and _)"])
-        raise PictureError(f"there is no set {name!r} to prepare from a folder; known are {known_names}")
+    if not _is_of_tfds(name):
+        raise PictureError(f"there is no set {name!r}{_hint(name)}; known are {', '.join([*KNOWN_SETS, _OWN])}")
+    if source is not None:
+        raise PictureError(
+            f"{name} is a set of TFDS itself and not made from a folder; a plain folder of the pictures needs no"
+            f" preparing: give --data.root {source}"
+        )
     return _prepare_of_tfds(name)
+
+
+def _is_of_tfds(name: str) -> bool:
+    """Whether TFDS knows the set by itself, without asking the network; or it is meant for one that we document."""
+    import tensorflow_datasets as tfds  # noqa: PLC0415  heavy, and only this needs it
+
+    kind = re.split("[/:]", name)[0]
+    ours = {known.partition("/")[0] for known in [*KNOWN_SETS, FOLDER]}
+    of_tfds = set(tfds.list_builders(with_community_datasets=False)) - ours
+    return kind in of_tfds or kind.lower().startswith(_DIV2K)
+
+
+def _hint(name: str) -> str:
+    """Which set may have been meant, as the end of half a sentence; "" if none is near."""
+    suites = {known.partition("/")[0]: f"{known.partition('/')[0]}/NAME" for known in KNOWN_SETS if "/" in known}
+    last_words = {known.rpartition("/")[2]: known for known in KNOWN_SETS}
+    meant = suites | last_words | {known: known for known in KNOWN_SETS} | {FOLDER: _OWN, _DIV2K: _DIV2K}
+    near = difflib.get_close_matches(name.lower(), meant, n=1)
+    return f"; did you mean {meant[near[0]]}?" if near else ""
 
 
 def prepared_folder(name: str) -> Path | None:
