@@ -177,6 +177,25 @@ def prepared_before(tmp_path, monkeypatch, data_dir):
     return still
 
 
+def test_the_same_pictures_under_other_names_are_not_called_others(tmp_path, prepared_before):
+    for name in ("a.png", "b.png"):
+        (tmp_path / "renamed").mkdir(exist_ok=True)
+        (tmp_path / "renamed" / f"x{name}").write_bytes((tmp_path / "good" / name).read_bytes())
+    with pytest.raises(PictureError, match=r"names or pixels differ .*; get .* 2 pictures in .*\(baby, bird, "):
+        prepare(SET5, tmp_path / "renamed", silent)
+    prepared_before()
+
+
+def test_what_cannot_be_checked_says_so(tmp_path, monkeypatch):
+    assert [name for name, known in KNOWN_SETS.items() if not known.digests] == ["sr_benchmark/manga109"]
+    small(monkeypatch, "sr_benchmark/manga109", {"test": 1})
+    lines = []
+    prepare("sr_benchmark/manga109", fill(tmp_path / "manga", "a.png"), lines.append)
+    assert lines[-1] == "sr_benchmark/manga109: not checked: no digest of it is known here"
+    prepare("image_folder/mine", tmp_path / "manga", lines.append)
+    assert "not checked" not in lines[-1]
+
+
 def test_other_pictures_leave_the_set_that_was_prepared(tmp_path, prepared_before):
     with pytest.raises(PictureError, match="original"):
         prepare(SET5, fill(tmp_path / "other", "a.png", "c.png"), silent)
@@ -244,7 +263,7 @@ def test_an_archive_is_fetched_checked_and_prepared(tmp_path, monkeypatch, serve
     prepare(SET5, None, silent)
     assert read_digests(SET5) == digests
     monkeypatch.setitem(KNOWN_SETS, SET5, dataclasses.replace(known, digests={"test": "0" * 64}))
-    with pytest.raises(PictureError, match="these are not the original pictures"):
+    with pytest.raises(PictureError, match="names or pixels differ from the original pictures"):
         prepare(SET5, None, silent)
     monkeypatch.setitem(KNOWN_SETS, SET5, known)
     assert read_digests(SET5) == digests
@@ -264,7 +283,9 @@ def test_what_cannot_be_downloaded_says_what_to_put_where(monkeypatch, served):
     (folder / "torn.tar.gz").write_bytes(b"\x1f\x8b no archive")
     for name in ("missing.tar.gz", "torn.tar.gz"):
         monkeypatch.setitem(KNOWN_SETS, SET5, dataclasses.replace(KNOWN_SETS[SET5], archive=f"{address}/{name}"))
-        with pytest.raises(PictureError, match=r"put 5 pictures in DIR.Set5.HR, then give --from DIR") as told:
+        with pytest.raises(
+            PictureError, match=r"put 5 pictures in DIR.Set5.HR \(baby, .*, woman\), then give --from DIR"
+        ) as told:
             prepare(SET5, None, silent)
         assert "\n" not in str(told.value)
 
@@ -299,7 +320,11 @@ def test_a_download_that_breaks_off_is_told_in_one_line(tmp_path, monkeypatch):
     [
         ("sr_benchmark/manga109", None, "cannot be downloaded; .* 109 pictures"),
         ("bsds500", "nowhere", "there is no such folder"),
-        ("bsds500", ".", "200 pictures in .*train, 100 pictures in .*val, 200 pictures in .*test"),
+        (
+            "bsds500",
+            ".",
+            r"200 pictures in .*train \(100075, .*\.\.\.\), 100 pictures in .*val .*, 200 pictures in .*test",
+        ),
         ("image_folder/mine", None, "--from DIR"),
         ("image_folder/../up", ".", "there is no set"),
         ("unknown", ".", "there is no set 'unknown'"),
@@ -388,4 +413,7 @@ def test_the_reference_data_are_the_original_pictures(name, shared_data):
     """The catalogue's digests are met by them, and nothing else is."""
     source = shared_data / "BSDS500" if name.endswith("b100") else shared_data
     folder = prepare(name, source, silent)
-    assert json.loads((folder / "digests.json").read_text()) == KNOWN_SETS[name].digests
+    known = KNOWN_SETS[name]
+    assert json.loads((folder / "digests.json").read_text()) == known.digests
+    there = [name.removeprefix("test/") for name in load_pictures(f"tfds:{name}", "test", 3).names]
+    assert list(known.names["test"]) == there[: len(known.names["test"])]

@@ -52,7 +52,8 @@ def prepare(name: str, source: Path | None, say: Say) -> Path:
         The folder it was prepared into.
 
     Raises:
-        PictureError: no such set, its pictures are not there or not the original ones, or it cannot be downloaded.
+        PictureError: no such set, its pictures are not there, a name or a pixel of them is not the original's, or it
+            cannot be downloaded.
     """
     if name in KNOWN_SETS:
         known = KNOWN_SETS[name]
@@ -206,7 +207,11 @@ def _build(name: str, source: Path, say: Say, known: KnownSet | None = None) -> 
             digests[split] = pixels_digest((key, picture) for key, parts in found for picture in parts.values())
             say(f"{name}, {split}: {len(found)} pictures, SHA-256 of names and pixels {digests[split]}")
         if known is not None and known.digests and digests != dict(known.digests):
-            raise PictureError(f"{source}: these are not the original pictures of {name}; {known.wanted(source)}")
+            raise PictureError(
+                f"{source}: names or pixels differ from the original pictures of {name}; {known.wanted(source)}"
+            )
+        if known is not None and not known.digests:
+            say(f"{name}: not checked: no digest of it is known here")
         made = Path(builder.data_dir)
         write_whole(made / DIGESTS, json.dumps(digests, indent=2) + "\n")
         folder = data_dir / made.relative_to(scratch)
