@@ -1,4 +1,4 @@
-"""Prepared sets: TFDS's array_record files and beside them ``digests.json``, what was prepared.
+"""Prepared sets: TFDS's array_record files and beside those of our own sets ``digests.json``, what was prepared.
 
 Prepared is into TFDS's folder: TFDS_DATA_DIR, or ~/tensorflow_datasets.
 """
@@ -258,7 +258,7 @@ def _downloaded(known: KnownSet, say: Say) -> Iterator[Path]:
 
 
 def _prepare_of_tfds(name: str) -> Path:
-    """Let TFDS prepare one of its own sets, as div2k, which takes TensorFlow."""
+    """Let TFDS prepare one of its own sets, as div2k, which takes TensorFlow. It gets no digests.json."""
     if importlib.util.find_spec("tensorflow") is None:
         raise PictureError(
             f"{name}: sets of TFDS itself are built by TensorFlow, which is not installed (pip install tensorflow);"

@@ -280,7 +280,11 @@ def _load_tfds(name: str, role: Role, channels: int, paired: bool) -> PictureSet
 
 
 def prepared_digests(root: str) -> dict[str, str]:
-    """The SHA-256 of each split of a set that ``hinas data prepare`` has prepared; nothing for other roots."""
+    """The SHA-256 of each split of a set of ours that ``hinas data prepare`` has prepared; nothing for other roots.
+
+    Other roots are folders, the bundled pictures, and sets of TFDS itself, as ``tfds:div2k``, which TFDS prepares and
+    reads: what a run used of these is told by the digests of its parts alone (``PictureSet.digest``).
+    """
     return read_digests(root.removeprefix(TFDS)) if root.startswith(TFDS) else {}
 
 
