@@ -22,7 +22,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFor
 from PIL import Image, ImageDraw, ImageFont
 
 from hinas_jax.ink import BLUE, FAINT, GREEN, GREY, INK, LINE, ORANGE, STYLE, save_figure
-from hinas_jax.run_files import Row
+from hinas_jax.run_files import V_PROTOCOL, Row
 
 _SHADE: Final = "#f1f3f5"
 _COLOURS: Final = (BLUE, ORANGE)
@@ -64,8 +64,9 @@ _FONT: Final = Path(mpl.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")  # Pi
 def plot_search(metrics: Sequence[Row], path: Path) -> None:
     """Plot a search over its epochs: losses, PSNR and SSIM on V, entropies of α and β, skip connections.
 
-    The warm-up is shaded, and what is kept (the largest SSIM + PSNR / 100) is marked. Rows may lack any name but
-    ``epoch``; of two rows of one epoch (a search that went on from a checkpoint) the later one counts.
+    PSNR and SSIM stand beside the name of their protocol. The warm-up is shaded, and what is kept (the largest SSIM +
+    PSNR / 100) is marked. Rows may lack any name but ``epoch``; of two rows of one epoch (a search that went on from a
+    checkpoint) the later one counts.
 
     Args:
         metrics: the rows, as ``read_metrics`` gives them.
@@ -121,6 +122,7 @@ def _plot_panel(axes: Axes, panel: _Panel, metrics: Sequence[Row], x: _Abscissa)
         axes.set_yticks([])
         axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, color=GREY, size=9, ha="center")
     elif panel.evaluated:
+        axes.set_ylabel(V_PROTOCOL, color=GREY, size=8)
         _mark_kept(axes, next(iter(curves.values())), _kept(metrics, x), x, panel.digits)
     if curves and len(panel.names) > 1:
         axes.legend(fontsize=8, frameon=False, labelcolor=INK)

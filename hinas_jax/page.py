@@ -17,7 +17,7 @@ from hinas_jax.architecture import Architecture, ArchitectureError
 from hinas_jax.curves import plot_search, plot_training
 from hinas_jax.drawing import draw_architecture
 from hinas_jax.evolution import plot_evolution
-from hinas_jax.run_files import Row, best_row, read_manifest, read_metrics
+from hinas_jax.run_files import V_PROTOCOL, Row, best_row, read_manifest, read_metrics
 from hinas_jax.writing import write_whole
 
 _STYLE: Final = """
@@ -135,6 +135,7 @@ def _findings(run: Run) -> dict[str, str]:
         found[f"{at}s"] = f"{last[at]:,}"
     if best := best_row(run.metrics):
         found |= {"best PSNR on V": f"{best['psnr']:.2f} dB ({at} {best[at]:,})", "SSIM": f"{best['ssim']:.4f}"}
+        found["protocol"] = V_PROTOCOL
     if run.architecture is not None:
         cells = [cell.operations() for cell in run.architecture.cells]
         found["parameters"] = f"{run.architecture.parameters():,}"

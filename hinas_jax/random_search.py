@@ -12,6 +12,7 @@ import numpy as np
 from hinas_jax.architecture import Architecture
 from hinas_jax.config import Config, ConfigError
 from hinas_jax.modelfile import Model
+from hinas_jax.run_files import V_PROTOCOL
 from hinas_jax.runs import environment
 from hinas_jax.saying import Say
 from hinas_jax.space.sampling import random_architecture
@@ -37,7 +38,8 @@ def random_search(
 ) -> Sequence[Model]:
     """Draw ``count`` architectures and train each in a folder of its own, or go on with that.
 
-    Each folder is a training's; random.json in ``workdir`` has the scores on V, their mean and spread, and the best.
+    Each folder is a training's; random.json in ``workdir`` has the scores on V and their protocol, mean and
+    spread, and the best.
 
     Args:
         config: the experiment; its ``search`` is not used.
@@ -63,6 +65,7 @@ def random_search(
     document = {
         **environment(),
         "seed": config.seed,
+        "protocol": V_PROTOCOL,
         "architectures": [
             {"folder": f"{i:03d}", "parameters": model.architecture.parameters(), **score}
             for i, (model, score) in enumerate(zip(models, scores, strict=True))

@@ -6,9 +6,12 @@ import json
 import numbers
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 Row = Mapping[str, Any]  #: of metrics.jsonl
+
+#: The protocol of every PSNR and SSIM on V (section 4.1), which is neither `standard` nor `released`.
+V_PROTOCOL: Final = "validation (joined patches)"
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

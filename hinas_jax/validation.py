@@ -1,4 +1,7 @@
-"""Evaluation on V while searching and training (section 4.1): adjacent tiles of one shape, noise from a seed."""
+"""Evaluation on V while searching and training (section 4.1): adjacent tiles of one shape, noise from a seed.
+
+It is a protocol of its own: what it measures is called ``run_files.V_PROTOCOL``.
+"""
 
 from __future__ import annotations
 

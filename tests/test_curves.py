@@ -44,6 +44,11 @@ def test_search_draws_each_curve_and_what_is_kept(tmp_path):
     assert "not recorded" not in text
 
 
+@pytest.mark.parametrize("plot", [plot_search, plot_training])
+def test_what_is_measured_on_v_stands_beside_its_protocol(plot, tmp_path):
+    assert said(svg(plot, list(rows()), tmp_path)).count("validation (joined patches)") == 2  # PSNR and SSIM
+
+
 def test_training_counts_in_steps(tmp_path):
     text = svg(plot_training, list(rows()), tmp_path)
     assert {"kept: 28.00 at step 900", "kept: 0.8080 at step 900"} <= set(said(text))

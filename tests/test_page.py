@@ -76,6 +76,7 @@ def test_several_runs_stand_side_by_side_first(page):
     table = page.partition("<h2>")[0]
     assert table.count("<tr>") == 3
     assert "best PSNR on V" in table
+    assert table.count("<td>validation (joined patches)</td>") == 2
 
 
 def test_a_run_that_lacks_all_but_its_metrics_is_shown(tmp_path):

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -11,6 +12,7 @@ from test_restoring import model_of
 from tiny import counted
 
 from hinas_jax import inference
+from hinas_jax.cli import main
 from hinas_jax.data.pictures import PictureError
 from hinas_jax.random_search import draw
 from hinas_jax.space.initialise import initialise
@@ -122,3 +124,13 @@ def test_the_list_names_all_tables(capsys):
 def test_mistakes_are_told_in_one_line(capsys, tmp_path, words, told):
     assert told in mistake(capsys, "table", *words.split(), "--workdir", tmp_path)
     assert not list(Path(tmp_path).iterdir())
+
+
+def test_the_line_of_a_random_search_names_its_protocol(monkeypatch, capsys, tmp_path, keep_jax_settings):
+    del keep_jax_settings
+    score = {"psnr": 21.5, "ssim": 0.5}
+    model = SimpleNamespace(card={"validation": score}, architecture=SimpleNamespace(parameters=lambda: 7))
+    monkeypatch.setattr("hinas_jax.cli.random.random_search", lambda *_, **__: [model])
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    main(["random", "demo", "--workdir", str(tmp_path / "random"), "--count", "1"])
+    assert capsys.readouterr().out.strip().endswith("21.50 dB on V over 1 drawn; protocol validation (joined patches)")

@@ -12,9 +12,10 @@ from picture_files import write_pictures
 
 from hinas_jax.config import TaskConfig
 from hinas_jax.divergence import DivergenceError
+from hinas_jax.ink import save_figure
 from hinas_jax.modelfile import Model
 from hinas_jax.random_search import draw, random_search
-from hinas_jax.tables import budget, store
+from hinas_jax.tables import budget, correlation, store
 from hinas_jax.tables.budget import Budget
 from hinas_jax.tables.correlation import correlate, make_correlation
 from hinas_jax.tables.definition import Table, Variant, load_table, with_fields
@@ -137,6 +138,8 @@ def test_a_correlation_takes_the_tables_runs_and_no_divergence_ends_it(made, mon
         card = dict(model.card) | {"validation": {"psnr": 20.0 + number, "ssim": 0.5}}
         dataclasses.replace(model, card=card).save(folder / "model.safetensors")
 
+    figures = []
+    monkeypatch.setattr(correlation, "save_figure", lambda figure, path: figures.append((figure, path)))
     monkeypatch.setattr(store, "search", search)  # that of the first seed is there
     monkeypatch.setattr(store, "train", train)
     told = []
@@ -156,7 +159,15 @@ def test_a_correlation_takes_the_tables_runs_and_no_divergence_ends_it(made, mon
     assert lines[5] == f"| {base.seed + 1} | the search diverged | - | - | - | - |"
     assert next(line for line in lines if "| drawn 2 |" in line).endswith("| diverged |")
     assert "So few architectures" in path.read_text()
-    assert (work / "correlation.png").exists()
+    name = "validation (joined patches)"
+    assert f"Protocol: {name}" in path.read_text()
+    assert {row["protocol"] for row in rows} == {name}
+    assert json.loads((work / "correlation.json").read_text())["protocol"] == name
+    ((figure, file),) = figures
+    assert [name in label for axes in figure.axes for label in (axes.get_xlabel(), axes.get_ylabel())] == [True] * 4
+    save_figure(figure, file)
+    assert file == work / "correlation.png"
+    assert file.exists()
 
 
 @pytest.mark.usefixtures("quick_compiling", "one_test_picture")
@@ -199,6 +210,7 @@ def test_random_search_trains_what_the_seed_draws(tiny_config, tmp_path):
     models = random_search(tiny_config, tmp_path / "random", 2, say=quiet)
     assert [model.architecture for model in models] == [draw(tiny_config, 0), draw(tiny_config, 1)]
     document = json.loads((tmp_path / "random" / "random.json").read_text())
+    assert document["protocol"] == "validation (joined patches)"
     psnrs = [model.card["validation"]["psnr"] for model in models]
     np.testing.assert_allclose(
         [document["psnr_mean"], document["psnr_spread"]], [np.mean(psnrs), np.std(psnrs, ddof=1)]

@@ -13,6 +13,7 @@ from hinas_jax.cli.configured import parse_configured
 from hinas_jax.cli.lines import say, tell
 from hinas_jax.config import Config
 from hinas_jax.random_search import random_search
+from hinas_jax.run_files import V_PROTOCOL
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,4 +39,7 @@ def run(words: list[str]) -> None:
         tell(f"{where}: {score['psnr']:.2f} dB, SSIM {score['ssim']:.4f} on V; {count:,} parameters")
     psnrs = [model.card["validation"]["psnr"] for model in models]
     spread = f" ± {statistics.stdev(psnrs):.2f}" if len(psnrs) > 1 else ""
-    tell(f"{options.workdir / 'random.json'}: {statistics.fmean(psnrs):.2f}{spread} dB on V over {len(psnrs)} drawn")
+    tell(
+        f"{options.workdir / 'random.json'}: {statistics.fmean(psnrs):.2f}{spread} dB on V over {len(psnrs)} drawn;"
+        f" protocol {V_PROTOCOL}"
+    )

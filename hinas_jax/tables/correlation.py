@@ -30,6 +30,7 @@ from hinas_jax.ink import BLUE, GREY, INK, ORANGE, STYLE, save_figure
 from hinas_jax.modelfile import Model
 from hinas_jax.objective import f_net
 from hinas_jax.random_search import draw
+from hinas_jax.run_files import V_PROTOCOL
 from hinas_jax.runs import environment
 from hinas_jax.saying import Say
 from hinas_jax.space.one_hot import one_hot
@@ -196,6 +197,7 @@ def make_correlation(
         "budget": budget.fraction,
         "seeds": seeds,
         "count": count,
+        "protocol": V_PROTOCOL,
         "shrunk": changes(full, shrunk),
         "training": training_pictures(shrunk).digest(),
         "correlations": {str(seed): r and dataclasses.asdict(r) for seed, r in results.items()},
@@ -254,18 +256,19 @@ def _plot(points: Sequence[Point], results: dict[int, Correlation | None], budge
             axes.set_title(f"Seed {seed}, budget {budget.fraction:g}, {len(both)} architectures\n",
                            size=10, weight="bold", color=INK, loc="left")  # fmt: skip
             axes.text(0, 1.02, about, transform=axes.transAxes, size=8.5, color=GREY)
-            axes.set_xlabel("in the supernet, one-hot: PSNR on V (dB)", color=GREY, size=9)
-            axes.set_ylabel("trained: PSNR on V (dB)", color=GREY, size=9)
+            axes.set_xlabel(f"in the supernet, one-hot: PSNR on V (dB)\n{V_PROTOCOL}", color=GREY, size=9)
+            axes.set_ylabel(f"trained: PSNR on V (dB)\n{V_PROTOCOL}", color=GREY, size=9)
         save_figure(figure, path)
 
 
 def _write_csv(points: Sequence[Point], path: Path) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["seed", "architecture", "parameters", "supernet_psnr", "supernet_ssim", "psnr", "ssim"])
+        scores = ["supernet_psnr", "supernet_ssim", "psnr", "ssim"]
+        writer.writerow(["seed", "architecture", "parameters", *scores, "protocol"])
         for p in points:
             trained = (p.trained.psnr, p.trained.ssim) if p.trained else ("", "")
-            writer.writerow([p.seed, p.name, p.parameters, p.supernet.psnr, p.supernet.ssim, *trained])
+            writer.writerow([p.seed, p.name, p.parameters, p.supernet.psnr, p.supernet.ssim, *trained, V_PROTOCOL])
 
 
 def _markdown(
@@ -294,7 +297,8 @@ def _markdown(
         lines.append(f"| {p.seed} | {p.name} | {p.parameters:,} | {inside} | {after} |")
     lines += [
         "",
-        f"Both scores are means over the same validation pictures V with the same noise; ranked by SSIM + PSNR / 100."
+        f"Protocol: {V_PROTOCOL}, not to be compared with rows of another. Both scores are means over the same"
+        " validation pictures V with the same noise; ranked by SSIM + PSNR / 100."
         f" Trained for {config.train.steps:,} steps on {config.data.root.rsplit('/', 1)[-1]}, budget"
         f" {budget.fraction:g} of the paper's schedule. Inside the supernet the running statistics are estimated anew"
         f" on {STATISTICS_BATCHES} batches of W, nothing of the mixture's being kept. p: how often unrelated orders"
