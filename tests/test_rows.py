@@ -1,5 +1,6 @@
 """Rows: means and spreads as NumPy has them, and the printed numbers as printed."""
 
+import csv
 import dataclasses
 
 import numpy as np
@@ -7,13 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hinas_jax.config import TaskConfig
 from hinas_jax.divergence import DivergenceError
 from hinas_jax.random_search import draw
+from hinas_jax.tables import figures
 from hinas_jax.tables.budget import Budget
 from hinas_jax.tables.definition import NUMBERS, Table, Variant, load_table
 from hinas_jax.tables.figures import draw_figures
 from hinas_jax.tables.measuring import own_rows
-from hinas_jax.tables.networks import train_variant
+from hinas_jax.tables.networks import Trained, train_variant
 from hinas_jax.tables.pictures import TestSet
 from hinas_jax.tables.rows import Score, Value, published_rows
 from hinas_jax.tables.store import Run, Store
@@ -99,6 +102,49 @@ def test_what_diverged_is_marked_and_ends_no_table(tiny_config, tmp_path):
     lines = [line for line in (tmp_path / "table.md").read_text().splitlines() if line.startswith(("| net", "| other"))]
     assert ["diverged" in cell for cell in lines[0].split(" | ")[4:6]] == [False, True]
     assert lines[2].split(" | ")[3:6] == ["-", "diverged", "diverged"]
+
+
+@pytest.mark.parametrize(
+    ("names", "seconds", "timed"),
+    [
+        (("Set5", "B100"), 100.0, "the 100 pictures of B100"),
+        (("Set5", "Set14"), 19.0, "the 5 pictures of Set5 and the 14 pictures of Set14"),
+    ],
+)
+def test_inference_is_timed_on_b100_alone_where_it_is_given(tiny_config, tmp_path, names, seconds, timed):
+    """A second a picture; and the row, the cell, the CSV and the figure's axis say of which pictures."""
+    architecture = draw(tiny_config)
+    architecture.save(tmp_path / "architecture.json")
+
+    class Runs(Store):
+        def score(self, *_):
+            return 30.0, 0.9
+
+        def inference_seconds(self, _, test):
+            return float(test.pictures)
+
+    counts = {"Set5": 5, "Set14": 14, "B100": 100}
+    sets = tuple(TestSet(name, None, tmp_path, counts[name], counts[name], "") for name in names)
+    base = dataclasses.replace(tiny_config, task=TaskConfig("super_resolve", scale=3, channels=3))
+    table = dataclasses.replace(load_table(11), bases=(base,))
+    variant = table.variants[0]
+    nets = [Trained(variant, base, architecture, architecture, Run(tmp_path, 1.0, {"device": "cpu"}), None)]
+    store, budget = Runs(tmp_path, print), Budget(0.5)
+    rows = own_rows(table, base, sets, nets, store, seeds=1, budget=budget, data="")
+    assert [(row.seconds.mean, row.timed) for row in rows] == [(seconds, timed)] * 2
+    write_markdown(table, rows, tmp_path / "table.md", budget=budget, shrunk=[])
+    assert f"| {seconds:.2f} of {timed} (" in (tmp_path / "table.md").read_text()
+    write_csv(table, rows, tmp_path / "table.csv")
+    with (tmp_path / "table.csv").open() as file:
+        assert [row["inference_of"] for row in csv.DictReader(file)] == [timed] * 2
+    labels = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            figures, "save_figure", lambda figure, _: labels.extend(axes.get_xlabel() for axes in figure.axes)
+        )
+        draw_figures(table, [*published_rows(table), *rows], nets, tmp_path)
+    assert labels[0].startswith("inference of the 100 pictures of BSD100,\n")
+    assert labels[1].startswith(f"inference of {timed},\n")
 
 
 def test_literature_rows_are_of_the_tables_scales_and_protocols_are_ours():

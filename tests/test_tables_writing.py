@@ -16,6 +16,7 @@ OWN = Row(
     scores={"sigma 30": Score(Value(28.123456, 0.05, 3), Value(0.81, None, 1)), "elsewhere": Score(Value(20.0), None)},
     parameters=Value(341_234.0),
     seconds=Value(1.5),
+    timed="the 3 pictures of BSDS500 test",
     device="CPU",
     search="41 s",
     seeds=3,
@@ -51,7 +52,7 @@ def test_an_own_row_tells_how_it_was_made(tmp_path):
         "0.34",
         "28.12 ± 0.05 / 0.8100",
         "20.00",
-        "1.50 (CPU)",
+        "1.50 of the 3 pictures of BSDS500 test (CPU)",
         "| 3 | 200 | 0.002 |",
     ):
         assert words in row

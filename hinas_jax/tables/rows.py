@@ -64,7 +64,9 @@ class Row:
     parameters: Value | None = None
     scale: int = 1
     seconds: Value | None = None
-    """Of inference, for all test pictures."""
+    """Of inference, for the pictures that ``timed`` names."""
+    timed: str = ""
+    """Which pictures the inference was timed on, as "the 100 pictures of B100"."""
     device: str = ""
     """What inference and search ran on."""
     search: str = ""
@@ -88,7 +90,8 @@ def published_rows(table: Table) -> list[Row]:
     rows = []
     for entry in document["paper"].get(str(table.number), []):
         own = entry["method"].startswith("HiNAS")
-        rows.append(_row(entry, "paper", protocols["paper" if own else "others"]))
+        timed = document["timed"].get(str(table.number), "")
+        rows.append(_row(entry, "paper", protocols["paper" if own else "others"], timed))
     if table.inference:
         rows += [
             _row(entry, "literature", entry["protocol"])
@@ -98,7 +101,7 @@ def published_rows(table: Table) -> list[Row]:
     return rows
 
 
-def _row(entry: Mapping[str, Any], origin: Origin, protocol: str) -> Row:
+def _row(entry: Mapping[str, Any], origin: Origin, protocol: str, timed: str = "") -> Row:
     seconds = _value(entry.get("seconds"))
     return Row(
         method=entry["method"],
@@ -108,6 +111,7 @@ def _row(entry: Mapping[str, Any], origin: Origin, protocol: str) -> Row:
         parameters=_value(None if entry["parameters"] is None else 1e6 * entry["parameters"]),
         scale=entry.get("scale", 1),
         seconds=seconds,
+        timed=timed if seconds else "",
         device="GTX 1080 Ti" if seconds else "",
         search=entry.get("search", ""),
         note=entry.get("note", entry.get("source", "as printed")),

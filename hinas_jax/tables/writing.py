@@ -27,6 +27,10 @@ _PROTOCOLS: Final = """Compare rows of one protocol only:
 
 PSNR in dB / SSIM. A ± is the standard deviation over seeds and draws; without one there was one run. Of what was
 trained, the best on the validation pictures V is kept; test pictures choose nothing."""
+_INFERENCE: Final = (
+    "Inference is timed on the pictures that the cell names: B100 alone where it is tested on, as in the paper, whose"
+    " Table 12 does not say so itself; without it all test pictures. Compare times of the same pictures on one device."
+)
 
 
 def columns(table: Table, rows: Sequence[Row]) -> list[str]:
@@ -64,6 +68,7 @@ def write_markdown(
     lines += ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
     lines += ["| " + " | ".join(_cells(table, row, names)) + " |" for row in rows]
     lines += ["", _PROTOCOLS]
+    lines += ["", _INFERENCE] if table.inference else []
     if shrunk:
         lines += ["", f"Budget {budget.fraction:g} of the paper's schedule. Changed for it:", ""]
         lines += [f"- {change}" for change in shrunk]
@@ -78,7 +83,7 @@ def write_csv(table: Table, rows: Sequence[Row], path: Path) -> None:
     names = columns(table, rows)
     heads = ["table", "method", "whose", "protocol", "scale", "parameters", "parameters_spread"]
     heads += [f"{name} {part}" for name in names for part in ("psnr", "psnr_spread", "ssim", "ssim_spread")]
-    heads += ["inference_s", "inference_s_spread", "device", "search"]
+    heads += ["inference_s", "inference_s_spread", "inference_of", "device", "search"]
     heads += ["seeds", "steps", "budget", "data", "note"]
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
@@ -89,7 +94,7 @@ def write_csv(table: Table, rows: Sequence[Row], path: Path) -> None:
             for name in names:
                 score = row.scores.get(name, Score(None, None))
                 cells += [*_numbers(score.psnr), *_numbers(score.ssim)]
-            cells += [*_numbers(row.seconds), row.device, row.search]
+            cells += [*_numbers(row.seconds), row.timed, row.device, row.search]
             cells += [_blank(x) for x in (row.seeds, row.steps, row.budget, row.data, row.note)]
             writer.writerow(cells)
 
@@ -100,7 +105,7 @@ def _cells(table: Table, row: Row, names: Sequence[str]) -> list[str]:
     cells.append(_millions(row.parameters))
     cells += ["diverged" if name in row.diverged else _score(row.scores.get(name)) for name in names]
     if table.inference:
-        cells.append(f"{row.seconds.text(2)} ({row.device})" if row.seconds else "-")
+        cells.append(f"{row.seconds.text(2)} of {row.timed} ({row.device})" if row.seconds else "-")
     if table.search_cost:
         cells.append(row.search or "-")
     steps = "-" if row.steps is None else f"{row.steps:,}"
