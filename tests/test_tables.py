@@ -116,6 +116,16 @@ def test_the_list_names_all_tables(capsys):
         ("1 --budget 0.5", "give --data.root DIR"),
         ("1 --seeds 0 --budget 0.001", "--seeds must be 1 or more"),
         ("2 --budget 0.001 --data.tests Set5", "--data.tests takes NAME=DIR"),
+        ("2 --budget 0.001 --data.tests BSD100=.", "takes Set5, Set14, B100, Urban100; did you mean B100?"),
+        (
+            "12 --budget 0.001 --data.tests set5=.",
+            "table 12 has no set 'set5'; it takes Set5, Set14, B100, Urban100;",
+        ),
+        ("5 --budget 0.001 --data.tests Set14=.", "table 5 has no set 'Set14'; it takes Set5, B100, Urban100"),
+        ("5 --budget 0.001 --data.tests Foo=.", "table 5 has no set 'Foo'; it takes Set5, B100, Urban100"),
+        ("2 --budget 0.001 --data.tests Set5=. Set5=.", "--data.tests names Set5 twice"),
+        ("1 --budget 0.001 --data.tests Set5=.", "table 1 tests on the pictures that the root sets aside"),
+        ("correlation --budget 0.001 --data.tests Set5=.", "correlation tests on the pictures that the root sets"),
         ("correlation --count 1 --budget 0.001", "--count 3 or more"),
     ],
 )

@@ -45,6 +45,7 @@ def make_table(table: Table, workdir: Path, *, budget: Budget, seeds: int, roots
     """
     if seeds < 1:
         raise ConfigError(f"--seeds must be 1 or more, not {seeds}")
+    named = roots.named_tests(table.sets, f"table {table.number}")
     started = time.monotonic()
     store = Store(workdir / "runs", say)
     rows = published_rows(table)
@@ -56,7 +57,7 @@ def make_table(table: Table, workdir: Path, *, budget: Budget, seeds: int, roots
         full = roots.apply(paper, budget)
         base = budget.apply(full)
         training = training_pictures(base)
-        sets = load_test_sets(training, base, table.sets, roots.named_tests(), budget.test_pictures)
+        sets = load_test_sets(training, base, table.sets, named, budget.test_pictures)
         tested[base.task.scale] = sets
         scale = f"x{base.task.scale}: " if len(table.bases) > 1 else ""
         shrunk += [scale + change for change in changes(full, base)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
@@ -33,7 +34,8 @@ class Roots:
     302003 of BSDS500 where Set5 is tested on."""
     tests: tuple[str, ...] = ()
     """Test sets of super-resolution as NAME=DIR, DIR a folder of clean pictures: Set5=DIR Set14=DIR B100=DIR
-    Urban100=DIR. Those that are not given stay empty columns. Denoising tests on the root's own test pictures."""
+    Urban100=DIR, as far as they are in the table. Those that are not given stay empty columns. Denoising tests on the
+    root's own test pictures."""
 
     def apply(self, config: Config, budget: Budget) -> Config:
         """The config with its task's pictures.
@@ -50,17 +52,25 @@ class Roots:
         data = dataclasses.replace(config.data, root=root or BUNDLED, exclude=self.exclude)
         return dataclasses.replace(config, data=data)
 
-    def named_tests(self) -> dict[str, Path]:
+    def named_tests(self, wanted: Sequence[str], what: str) -> dict[str, Path]:
         """Folder of each test set.
 
+        Args:
+            wanted: the sets that there may be, none for denoising.
+            what: takes them, in words, as "table 12".
+
         Raises:
-            ConfigError: one is not NAME=DIR, or its folder is missing.
+            ConfigError: one is not NAME=DIR, its name is not wanted or comes twice, or its folder is missing.
         """
-        named = {}
+        named: dict[str, Path] = {}
         for word in self.tests:
             name, equals, folder = word.partition("=")
             if not name or not equals or not Path(folder).is_dir():
                 raise ConfigError(f"--data.tests takes NAME=DIR with a folder of pictures, not {word!r}")
+            if name not in wanted:
+                raise ConfigError(f"--data.tests: {_unwanted(name, wanted, what)}")
+            if name in named:
+                raise ConfigError(f"--data.tests names {name} twice")
             named[name] = Path(folder)
         return named
 
@@ -162,6 +172,14 @@ def find_shown(shown: Shown, sets: Sequence[TestSet], channels: int) -> tuple[Te
 
 def _all_of(test: TestSet, channels: int) -> PictureSet:
     return _load(str(test.folder or test.root), "all" if test.folder else "test", channels, ())
+
+
+def _unwanted(name: str, wanted: Sequence[str], what: str) -> str:
+    if not wanted:
+        return f"{what} tests on the pictures that the root sets aside; leave out {name!r}"
+    near = difflib.get_close_matches(name.lower(), [other.lower() for other in wanted], n=1, cutoff=0.5)
+    hint = "".join(f"; did you mean {other}?" for other in wanted if other.lower() in near)
+    return f"{what} has no set {name!r}; it takes {', '.join(wanted)}{hint}"
 
 
 def _own_name(root: str) -> str:
