@@ -126,6 +126,7 @@ def test_the_list_names_all_tables(capsys):
         ("2 --budget 0.001 --data.tests Set5=. Set5=.", "--data.tests names Set5 twice"),
         ("1 --budget 0.001 --data.tests Set5=.", "table 1 tests on the pictures that the root sets aside"),
         ("correlation --budget 0.001 --data.tests Set5=.", "correlation tests on the pictures that the root sets"),
+        ("2 --budget 0.001 --data.tests Set5=nowhere", "or NAME=tfds:SET, not 'Set5=nowhere'"),
         ("correlation --count 1 --budget 0.001", "--count 3 or more"),
     ],
 )
