@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny import SMALLEST
 
 from hinas_jax.config import TaskConfig
 from hinas_jax.divergence import DivergenceError
 from hinas_jax.random_search import draw
 from hinas_jax.tables import figures
 from hinas_jax.tables.budget import Budget
-from hinas_jax.tables.definition import NUMBERS, Table, Variant, load_table
+from hinas_jax.tables.definition import NUMBERS, Table, Variant, load_table, with_fields
 from hinas_jax.tables.figures import draw_figures
 from hinas_jax.tables.measuring import own_rows
 from hinas_jax.tables.networks import Trained, train_variant
@@ -92,9 +93,10 @@ def test_what_diverged_is_marked_and_ends_no_table(tiny_config, tmp_path):
     net, _, other, _ = rows
     assert told == ["the training diverged", "the search diverged", "the search diverged"]
     assert (net.method, dict(net.scores)) == ("net", {"sigma 30": Score(Value(30.0, 0.0, 2), Value(0.9, 0.0, 2))})
-    assert (net.diverged, net.parameters.count) == ({"sigma 50"}, 3)
+    assert (net.without, net.parameters.count) == ({"sigma 50": "diverged"}, 3)
     assert net.note == "the training diverged for 1 of 4 networks"
-    assert (other.method, other.scores, other.diverged) == ("other", {}, {"sigma 30", "sigma 50"})
+    assert (other.method, other.scores) == ("other", {})
+    assert other.without == {"sigma 30": "diverged", "sigma 50": "diverged"}
     assert other.note == "the search diverged for 4 of 4 networks"
     assert draw_figures(dataclasses.replace(table, figure="cells"), rows, [], tmp_path) == []
     write_csv(table, rows, tmp_path / "table.csv")
@@ -102,6 +104,43 @@ def test_what_diverged_is_marked_and_ends_no_table(tiny_config, tmp_path):
     lines = [line for line in (tmp_path / "table.md").read_text().splitlines() if line.startswith(("| net", "| other"))]
     assert ["diverged" in cell for cell in lines[0].split(" | ")[4:6]] == [False, True]
     assert lines[2].split(" | ")[3:6] == ["-", "diverged", "diverged"]
+
+
+def test_an_architecture_that_cannot_be_changed_ends_no_table(tiny_config, tmp_path):
+    """A search that collapsed to skip connections, in a space of one width: nothing to change for R1 and widths."""
+    collapsed = dataclasses.replace(SMALLEST, cells=2 * SMALLEST.cells, levels=(0, 0))
+
+    class Runs(Store):
+        def search(self, config):
+            folder = tmp_path / str(config.seed)
+            folder.mkdir(exist_ok=True)
+            (collapsed if config.seed == 3 else draw(config)).save(folder / "architecture.json")
+            return Run(folder, 1.0, {"device": "cpu"})
+
+        def train(self, config, architecture):
+            architecture.save(tmp_path / "architecture.json")
+            return Run(tmp_path, 1.0, {"device": "cpu"})
+
+        def score(self, *_):
+            return 30.0, 0.9
+
+    told, budget = [], Budget(0.5)
+    store, sets = Runs(tmp_path, told.append), (TestSet("test", None, tmp_path, 1, 1, ""),)
+    changes = [Variant(name, change=name, draws=3 if name == "R1" else 1) for name in ("R1", "one level", "rising")]
+    table = Table(6, "", (tiny_config,), tuple(changes), sigmas=(30.0,), figure="cells")
+    rows, nets = [], []
+    for variant in changes:
+        nets += list(train_variant(table, variant, with_fields(tiny_config, {"seed": 3}), 2, budget, store))
+        own = [net for net in nets if net.variant == variant]
+        rows += own_rows(table, tiny_config, sets, own, store, seeds=2, budget=budget, data="")
+    assert rows[0].method == "R1 (3 draws a seed)"
+    assert rows[0].note == "not possible: the architecture has no convolution to replace, for 1 of 4 networks"
+    assert all("one width only" in row.note for row in rows[2:])
+    assert [row.without for row in rows] == [{"sigma 30": "not possible"}] * 6
+    assert told[0] == "R1, seed 3: not possible: the architecture has no convolution to replace"
+    draw_figures(table, rows, [net for net in nets if isinstance(net, Trained)], tmp_path)
+    write_markdown(table, rows, tmp_path / "table.md", budget=budget, shrunk=[])
+    assert (tmp_path / "table.md").read_text().count("| not possible |") == 6
 
 
 @pytest.mark.parametrize(

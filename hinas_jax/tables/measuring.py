@@ -12,7 +12,7 @@ from hinas_jax.config import Config
 from hinas_jax.evaluation import Protocol
 from hinas_jax.tables.budget import Budget
 from hinas_jax.tables.definition import Table, Variant, with_fields
-from hinas_jax.tables.networks import Diverged, Trained
+from hinas_jax.tables.networks import Lost, Trained
 from hinas_jax.tables.pictures import TestSet
 from hinas_jax.tables.rows import Row, Score, Value
 from hinas_jax.tables.store import Run, Store
@@ -25,7 +25,7 @@ def own_rows(
     table: Table,
     base: Config,
     sets: tuple[TestSet, ...],
-    nets: Sequence[Trained | Diverged],
+    nets: Sequence[Trained | Lost],
     store: Store,
     *,
     seeds: int,
@@ -38,7 +38,7 @@ def own_rows(
         table: the definition.
         base: the experiment of these networks at this budget, before what the variant changes.
         sets: what is measured on.
-        nets: the variant's networks. A column in which one diverged has no score: the mean of the others would flatter.
+        nets: the variant's networks. A column in which one is lost has no score: the mean of the others would flatter.
         store: measures, or remembers.
         seeds: how often all was repeated.
         budget: the part of the paper's schedule.
@@ -46,10 +46,10 @@ def own_rows(
     """
     variant, config = nets[0].variant, nets[0].config
     trained = [net for net in nets if isinstance(net, Trained)]
-    lost = [net for net in nets if isinstance(net, Diverged)]
-    diverged = frozenset(_column(net.config, test) for net in lost for test in sets)
+    lost = [net for net in nets if isinstance(net, Lost)]
+    without = {_column(net.config, test): net.what for net in lost for test in sets}
     searches = {net.search.folder: net.search for net in trained if net.search}
-    draws = max(1, round(len(nets) / seeds / max(1, len(table.sigmas))))
+    draws = max(collections.Counter((net.config.seed, net.config.task.sigmas) for net in nets).values())
     timed = timed_sets(sets)
     seconds = _inference(trained, timed, store) if table.inference and trained else None
     rows = []
@@ -57,7 +57,7 @@ def own_rows(
         samples: dict[str, list[tuple[float, float]]] = collections.defaultdict(list)
         for net in trained:
             for test in sets:
-                if (column := _column(net.config, test)) not in diverged:
+                if (column := _column(net.config, test)) not in without:
                     samples[column].append(store.score(net.run, test, protocol))
         rows.append(
             Row(
@@ -65,7 +65,7 @@ def own_rows(
                 origin="ours",
                 protocol=protocol,
                 scores={name: _score(values) for name, values in samples.items()},
-                diverged=diverged,
+                without=without,
                 parameters=Value.of([float(net.run.architecture.parameters()) for net in trained]) if trained else None,
                 scale=base.task.scale,
                 seconds=seconds,
@@ -104,11 +104,9 @@ def rows_without_network(table: Table, base: Config, sets: tuple[TestSet, ...], 
     ]
 
 
-def _note(variant: Variant, lost: Sequence[Diverged], count: int) -> str:
+def _note(variant: Variant, lost: Sequence[Lost], count: int) -> str:
     notes = ["no search: the baseline"] if variant.architecture == "random" else []
-    if lost:
-        kinds = " or ".join(dict.fromkeys(net.what for net in lost))
-        notes.append(f"the {kinds} diverged for {len(lost)} of {count} networks")
+    notes += [f"{why} for {n} of {count} networks" for why, n in collections.Counter(net.why for net in lost).items()]
     return "; ".join(notes)
 
 

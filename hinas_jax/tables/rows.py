@@ -59,8 +59,9 @@ class Row:
     """How it was measured."""
     scores: Mapping[str, Score]
     """By column: a noise level or a set of pictures."""
-    diverged: frozenset[str] = frozenset()
-    """Columns without a score since a search or a training diverged, if only one of several seeds or draws."""
+    without: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Columns without a score, and why in a word: a search or a training diverged, or a change was not possible, if
+    only for one of several seeds or draws."""
     parameters: Value | None = None
     scale: int = 1
     seconds: Value | None = None

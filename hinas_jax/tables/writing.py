@@ -36,7 +36,7 @@ _INFERENCE: Final = (
 def columns(table: Table, rows: Sequence[Row]) -> list[str]:
     """The columns of scores: the paper's, then those of other pictures that some row was measured on."""
     known = [f"sigma {sigma:g}" for sigma in table.sigmas] or list(table.sets)
-    return known + sorted({name for row in rows for name in {*row.scores, *row.diverged}} - set(known))
+    return known + sorted({name for row in rows for name in {*row.scores, *row.without}} - set(known))
 
 
 def write_markdown(
@@ -103,7 +103,7 @@ def _cells(table: Table, row: Row, names: Sequence[str]) -> list[str]:
     cells = [row.method.replace("*", r"\*"), _WHOSE[row.origin], row.protocol]
     cells += [f"x{row.scale}"] * (len(table.bases) > 1)
     cells.append(_millions(row.parameters))
-    cells += ["diverged" if name in row.diverged else _score(row.scores.get(name)) for name in names]
+    cells += [row.without.get(name) or _score(row.scores.get(name)) for name in names]
     if table.inference:
         cells.append(f"{row.seconds.text(2)} of {row.timed} ({row.device})" if row.seconds else "-")
     if table.search_cost:
