@@ -20,6 +20,7 @@ from hinas_jax.tables.correlation import correlate, one_hot_scores
 from hinas_jax.tables.definition import with_fields
 from hinas_jax.tables.measuring import _search_cost
 from hinas_jax.tables.pictures import Roots, load_test_sets, training_pictures
+from hinas_jax.tables.rows import SearchCost, Value
 from hinas_jax.tables.store import Run, Store, time_inference
 
 
@@ -62,8 +63,11 @@ def test_inference_is_timed_with_its_program_at_hand_however_many_sizes(monkeypa
 
 def test_a_search_is_told_with_the_device_it_ran_on(tmp_path):
     runs = [Run(tmp_path, seconds, {"device": device}) for seconds, device in ((10.0, "NVIDIA H100"), (20.0, "cpu"))]
-    assert _search_cost(runs[:1]) == "10 s, on NVIDIA H100"
-    assert _search_cost(runs) == "15 ± 7 s, on NVIDIA H100 and CPU"
+    assert _search_cost(runs[:1]) == SearchCost(Value(10.0), "NVIDIA H100", "gradient")
+    both = _search_cost(runs)
+    assert (both.seconds.mean, both.device) == (15, "NVIDIA H100 and CPU")
+    runs = [Run(tmp_path, 1.0, {"device": "cpu", "temp_bytes": number}) for number in (3, 5)]
+    assert _search_cost(runs).temp_bytes == 5
 
 
 def test_pictures_to_leave_out_are_left_out_for_every_task(tiny_config, root):

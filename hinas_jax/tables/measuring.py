@@ -14,7 +14,7 @@ from hinas_jax.tables.budget import Budget
 from hinas_jax.tables.definition import Table, Variant, with_fields
 from hinas_jax.tables.networks import Lost, Trained
 from hinas_jax.tables.pictures import TestSet
-from hinas_jax.tables.rows import Row, Score, Value
+from hinas_jax.tables.rows import Row, Score, SearchCost, Value
 from hinas_jax.tables.store import Run, Store
 
 PROTOCOLS: Final[tuple[Protocol, ...]] = ("standard", "released")
@@ -71,7 +71,7 @@ def own_rows(
                 seconds=seconds,
                 timed=_pictures_of(timed) if seconds else "",
                 device=_words(jax.devices()[0].device_kind) if seconds else "",
-                search=_search_cost(list(searches.values())) if table.search_cost and searches else "",
+                search=_search_cost(list(searches.values())) if table.search_cost and searches else None,
                 seeds=seeds,
                 steps=config.train.steps,
                 budget=budget.fraction,
@@ -133,12 +133,14 @@ def _inference(nets: Sequence[Trained], sets: Sequence[TestSet], store: Store) -
     return Value.of([sum(store.inference_seconds(net.run, test) for test in sets) for net in one])
 
 
-def _search_cost(searches: Sequence[Run]) -> str:
-    seconds = Value.of([run.seconds for run in searches])
-    mebibytes = max(run.manifest.get("temp_bytes", 0) for run in searches) / 2**20
-    memory = f", {mebibytes:.{0 if mebibytes >= 10 else 2}f} MiB of features and gradients" if mebibytes else ""
+def _search_cost(searches: Sequence[Run]) -> SearchCost:
     devices = dict.fromkeys(_words(run.manifest["device"]) for run in searches)  # of the run, which may be an old one
-    return f"{seconds.text(0)} s{memory}, on {' and '.join(devices)}"
+    return SearchCost(
+        seconds=Value.of([run.seconds for run in searches]),
+        device=" and ".join(devices),
+        method="gradient",
+        temp_bytes=max(run.manifest.get("temp_bytes", 0) for run in searches) or None,
+    )
 
 
 def _words(device: str) -> str:

@@ -50,6 +50,19 @@ class Score:
 
 
 @dataclasses.dataclass(frozen=True)
+class SearchCost:
+    """What finding an architecture took."""
+
+    seconds: Value
+    device: str
+    """What it ran on."""
+    method: str
+    """In the paper's words: gradient, EA (evolution), RL (reinforcement learning)."""
+    temp_bytes: int | None = None
+    """What the compiled search step takes for features and gradients, the most of all searches; the paper has none."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Row:
     """One method by one protocol."""
 
@@ -69,9 +82,8 @@ class Row:
     timed: str = ""
     """Which pictures the inference was timed on, as "the 100 pictures of B100"."""
     device: str = ""
-    """What inference and search ran on."""
-    search: str = ""
-    """What the search cost."""
+    """What inference ran on."""
+    search: SearchCost | None = None
     seeds: int | None = None
     """Whole repetitions, from the search on."""
     steps: int | None = None
@@ -114,9 +126,13 @@ def _row(entry: Mapping[str, Any], origin: Origin, protocol: str, timed: str = "
         seconds=seconds,
         timed=timed if seconds else "",
         device="GTX 1080 Ti" if seconds else "",
-        search=entry.get("search", ""),
+        search=_search_cost(entry["search"]) if "search" in entry else None,
         note=entry.get("note", entry.get("source", "as printed")),
     )
+
+
+def _search_cost(entry: Mapping[str, Any]) -> SearchCost:
+    return SearchCost(Value(3600.0 * entry["hours"]), entry["device"], entry["method"])
 
 
 def _value(number: float | None) -> Value | None:
