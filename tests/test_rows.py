@@ -16,8 +16,8 @@ from hinas_jax.tables import figures
 from hinas_jax.tables.budget import Budget
 from hinas_jax.tables.definition import NUMBERS, Table, Variant, load_table, with_fields
 from hinas_jax.tables.figures import draw_figures
-from hinas_jax.tables.measuring import own_rows
-from hinas_jax.tables.networks import Trained, train_variant
+from hinas_jax.tables.measuring import difference_rows, own_rows
+from hinas_jax.tables.networks import Lost, Trained, train_variant
 from hinas_jax.tables.pictures import TestSet
 from hinas_jax.tables.rows import Score, Value, published_rows
 from hinas_jax.tables.store import Run, Store
@@ -47,6 +47,9 @@ def test_printed_numbers_are_in_range_and_name_their_protocol():
             assert row.protocol
             assert row.note
             for score in row.scores.values():
+                if row.difference:
+                    assert abs(score.psnr.mean) < 0.2
+                    continue
                 assert 20 < score.psnr.mean < 45
                 assert score.ssim is None or 0.07 < score.ssim.mean < 1
 
@@ -60,6 +63,53 @@ def test_some_printed_numbers():
     assert best.protocol != rows["N3Net"].protocol
     x4 = [row for row in published_rows(load_table(12)) if row.scale == 4 and row.method == "IMDN"]
     assert {row.scores["Set5"].psnr.mean for row in x4} == {32.21}
+
+
+@pytest.mark.parametrize("number", [4, 5])
+def test_the_printed_differences_are_those_of_the_printed_rows(number):
+    before, after, difference = [row for row in published_rows(load_table(number)) if row.origin == "paper"]
+    assert difference.difference
+    assert difference.protocol == after.protocol
+    for name, score in difference.scores.items():
+        printed, own = (before.scores[name], after.scores[name])
+        np.testing.assert_allclose(score.psnr.mean, own.psnr.mean - printed.psnr.mean, atol=0.0091)
+        if score.ssim:
+            np.testing.assert_allclose(score.ssim.mean, own.ssim.mean - printed.ssim.mean, atol=1e-9)
+
+
+def test_own_differences_are_of_pairs_of_one_seed(tiny_config, tmp_path):
+    """Seeds 3 and 4: 0.1 and 0.3 dB better; what is lost at sigma 50 has no difference."""
+    table = dataclasses.replace(load_table(4), sigmas=(30.0, 50.0))
+    scores, nets, architecture = {}, [], draw(tiny_config)
+    for number, variant in enumerate(table.variants):
+        for seed in (3, 4):
+            for sigma in table.sigmas:
+                config = with_fields(tiny_config, {"seed": seed, "task.sigmas": (sigma,)})
+                run = Run(tmp_path / f"{number}_{seed}_{sigma:g}", 1.0, {})
+                scores[run.folder] = (10.0 * seed + number * (0.1 if seed == 3 else 0.3), 0.5 - 0.01 * number)
+                lost = (number, seed, sigma) == (1, 4, 50.0)
+                nets.append(
+                    Lost(variant, config, "diverged", "the training diverged")
+                    if lost
+                    else Trained(variant, config, architecture, architecture, run, None)
+                )
+
+    class Runs(Store):
+        def score(self, run, *_):
+            return scores[run.folder]
+
+    store, budget, sets = Runs(tmp_path, print), Budget(0.5), (TestSet("test", None, tmp_path, 1, 1, ""),)
+    rows = difference_rows(table, tiny_config, sets, nets, store, seeds=2, budget=budget, data="")
+    assert [row.protocol for row in rows] == ["standard", "released"]
+    difference = rows[0].scores["sigma 30"]
+    np.testing.assert_allclose(
+        [difference.psnr.mean, difference.psnr.spread, difference.ssim.mean], [0.2, 0.2 / np.sqrt(2), -0.01]
+    )
+    assert rows[0].without == {"sigma 50": "diverged"}
+    write_markdown(table, rows, tmp_path / "table.md", budget=budget, shrunk=[])
+    line = next(line for line in (tmp_path / "table.md").read_text().splitlines() if line.startswith("| Comparison"))
+    assert r"| Comparison, HiNAS\*\* over HiNAS\* |" in line
+    assert "| +0.200 ± 0.141 / -0.0100 ± 0.0000 | diverged |" in line
 
 
 def test_what_diverged_is_marked_and_ends_no_table(tiny_config, tmp_path):

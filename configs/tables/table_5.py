@@ -16,6 +16,7 @@ table = Table(
         Variant("HiNAS*, MSE alone", training_fields={"loss.ssim_weight": 0.0}),
         Variant("HiNAS**, MSE and SSIM"),
     ),
+    compared=("HiNAS*, MSE alone", "HiNAS**, MSE and SSIM"),
     sets=("Set5", "B100", "Urban100"),
     shown=(Shown("87046", "B100", scale=4), Shown("062", "Urban100", scale=4)),
 )

@@ -82,6 +82,65 @@ def own_rows(
     return rows
 
 
+def difference_rows(
+    table: Table,
+    base: Config,
+    sets: tuple[TestSet, ...],
+    nets: Sequence[Trained | Lost],
+    store: Store,
+    *,
+    seeds: int,
+    budget: Budget,
+    data: str,
+) -> list[Row]:
+    """The second of the two variants that the table compares over the first, a row by each protocol.
+
+    Networks are paired seed by seed, and the spread is that of the pairs' differences. A column in which one of them
+    is lost has none.
+
+    Args:
+        table: the definition; without ``compared`` there are no rows.
+        base: the experiment of these networks at this budget.
+        sets: what is measured on.
+        nets: of all variants.
+        store: measures, or remembers.
+        seeds: how often all was repeated.
+        budget: the part of the paper's schedule.
+        data: what was trained and tested on, in words.
+    """
+    if table.compared is None:
+        return []
+    first, second = ([net for net in nets if net.variant.name == name] for name in table.compared)
+    pairs = list(zip(first, second, strict=True))  # both in the order of seeds, then of noise levels
+    without = {_column(x.config, test): x.what for pair in pairs for x in pair if isinstance(x, Lost) for test in sets}
+    rows = []
+    for protocol in PROTOCOLS:
+        samples: dict[str, list[tuple[float, float]]] = collections.defaultdict(list)
+        for one, other in pairs:
+            for test in sets:
+                column = _column(one.config, test)
+                if isinstance(one, Trained) and isinstance(other, Trained) and column not in without:
+                    before, after = (store.score(net.run, test, protocol) for net in (one, other))
+                    samples[column].append((after[0] - before[0], after[1] - before[1]))
+        rows.append(
+            Row(
+                method=f"Comparison, {_short(table.compared[1])} over {_short(table.compared[0])}",
+                origin="ours",
+                protocol=protocol,
+                scores={name: _score(values) for name, values in samples.items()},
+                difference=True,
+                without=without,
+                scale=base.task.scale,
+                seeds=seeds,
+                steps=base.train.steps,
+                budget=budget.fraction,
+                data=data,
+                note="differences of the rows above, seed by seed",
+            )
+        )
+    return rows
+
+
 def rows_without_network(table: Table, base: Config, sets: tuple[TestSet, ...], store: Store) -> list[Row]:
     """f_skip alone: the noisy picture, or the bicubically enlarged one."""
     name = "identity" if base.task.scale == 1 else "bicubic"
@@ -108,6 +167,10 @@ def _note(variant: Variant, lost: Sequence[Lost], count: int) -> str:
     notes = ["no search: the baseline"] if variant.architecture == "random" else []
     notes += [f"{why} for {n} of {count} networks" for why, n in collections.Counter(net.why for net in lost).items()]
     return "; ".join(notes)
+
+
+def _short(name: str) -> str:
+    return name.partition(",")[0]
 
 
 def _column(config: Config, test: TestSet) -> str:

@@ -35,9 +35,9 @@ class Value:
         spread = statistics.stdev(samples) if len(samples) > 1 and all(map(math.isfinite, samples)) else None
         return cls(statistics.fmean(samples), spread, len(samples))
 
-    def text(self, digits: int) -> str:
-        """As it stands in a table: 29.25, or 29.25 ± 0.03."""
-        mean = f"{self.mean:.{digits}f}"
+    def text(self, digits: int, sign: bool = False) -> str:
+        """As it stands in a table: 29.25, or 29.25 ± 0.03, or with its sign, as differences have it."""
+        mean = f"{self.mean:{'+' if sign else ''}.{digits}f}"
         return mean if self.spread is None else f"{mean} ± {self.spread:.{digits}f}"
 
 
@@ -72,6 +72,8 @@ class Row:
     """How it was measured."""
     scores: Mapping[str, Score]
     """By column: a noise level or a set of pictures."""
+    difference: bool = False
+    """Whether the scores are differences of two methods' ones, which have a sign."""
     without: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Columns without a score, and why in a word: a search or a training diverged, or a change was not possible, if
     only for one of several seeds or draws."""
@@ -102,7 +104,7 @@ def published_rows(table: Table) -> list[Row]:
     protocols = document["protocols"]
     rows = []
     for entry in document["paper"].get(str(table.number), []):
-        own = entry["method"].startswith("HiNAS")
+        own = "HiNAS" in entry["method"]
         timed = document["timed"].get(str(table.number), "")
         rows.append(_row(entry, "paper", protocols["paper" if own else "others"], timed))
     if table.inference:
@@ -121,6 +123,7 @@ def _row(entry: Mapping[str, Any], origin: Origin, protocol: str, timed: str = "
         origin=origin,
         protocol=protocol,
         scores={name: Score(*map(_value, pair)) for name, pair in entry["scores"].items()},
+        difference=entry.get("difference", False),
         parameters=_value(None if entry["parameters"] is None else 1e6 * entry["parameters"]),
         scale=entry.get("scale", 1),
         seconds=seconds,

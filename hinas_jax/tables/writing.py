@@ -112,7 +112,7 @@ def _cells(table: Table, row: Row, names: Sequence[str]) -> list[str]:
     cells = [row.method.replace("*", r"\*"), _WHOSE[row.origin], row.protocol]
     cells += [f"x{row.scale}"] * (len(table.bases) > 1)
     cells.append(_millions(row.parameters))
-    cells += [row.without.get(name) or _score(row.scores.get(name)) for name in names]
+    cells += [row.without.get(name) or _score(row.scores.get(name), row.difference) for name in names]
     if table.inference:
         cells.append(f"{row.seconds.text(2)} of {row.timed} ({row.device})" if row.seconds else "-")
     if table.search_cost:
@@ -122,10 +122,11 @@ def _cells(table: Table, row: Row, names: Sequence[str]) -> list[str]:
     return [*cells, str(row.seeds or "-"), steps, budget, row.data or "-", row.note or "-"]
 
 
-def _score(score: Score | None) -> str:
+def _score(score: Score | None, difference: bool) -> str:
     if score is None or score.psnr is None:
         return "-"
-    return score.psnr.text(2) + (f" / {score.ssim.text(4)}" if score.ssim else "")
+    psnr = score.psnr.text(3 if difference else 2, difference)  # the paper prints one difference of 0.009
+    return psnr + (f" / {score.ssim.text(4, difference)}" if score.ssim else "")
 
 
 def _search(cost: SearchCost) -> str:
