@@ -243,3 +243,15 @@ def test_literature_rows_are_of_the_tables_scales_and_protocols_are_ours():
         assert literature
         assert {row.protocol for row in literature} <= {"standard", "released"}
         assert {row.scale for row in literature} <= {base.task.scale for base in table.bases}
+
+
+def test_the_literature_row_of_imdn_says_what_we_measured():
+    rows = [row for number in (11, 12) for row in published_rows(load_table(number))]
+    imdn = {row.scale: row.scores for row in rows if row.origin == "literature" and row.method == "IMDN"}
+    measured = {2: [(37.996, 0.9605), (33.632, 0.9177)], 3: [(34.36, 0.927), (30.325, 0.8417)]}
+    measured[4] = [(32.21, 0.8948), (28.587, 0.7811)]
+    for scale, values in measured.items():
+        for name, (psnr, ssim) in zip(("Set5", "Set14"), values, strict=True):
+            score = imdn[scale][name]
+            np.testing.assert_allclose(score.psnr.mean, psnr, atol=0.0051)
+            assert score.ssim.mean == ssim
