@@ -18,6 +18,6 @@ table = Table(
     variants=(Variant("HiNAS"),),
     sets=("Set5", "Set14", "B100", "Urban100"),
     inference=True,
-    figure="trade-off",
+    figure="trade-off",  # in the manner of Fig. 14, which has sigma 50 and x3 only
     shown=(Shown("101085", "B100", scale=2), Shown("41069", "B100", scale=4)),
 )
