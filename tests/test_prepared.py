@@ -18,12 +18,15 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from hinas_jax.cli import main
-from hinas_jax.config import Config, DataConfig
+from hinas_jax.config import Config, DataConfig, TaskConfig
 from hinas_jax.data.catalogue import KNOWN_SETS
 from hinas_jax.data.pictures import PictureError
 from hinas_jax.data.prepared import prepare, prepared_names, read_digests
 from hinas_jax.data.sources import load_pictures
 from hinas_jax.runs import RunFolder
+from hinas_jax.tables.definition import Shown, with_fields
+from hinas_jax.tables.pictures import Roots, find_shown, load_test_sets, pictures_of, training_pictures
+from hinas_jax.tables.store import Store
 
 SET5 = "sr_benchmark/set5"
 
@@ -81,6 +84,36 @@ def test_a_benchmark_is_for_testing_only(tmp_path, monkeypatch):
     assert load_pictures(f"tfds:{SET5}", "test", 3).names == ("test/a", "test/b")
     with pytest.raises(PictureError, match="for testing only"):
         load_pictures(f"tfds:{SET5}", "train", 3)
+
+
+def test_a_table_tests_on_a_prepared_set(tmp_path, monkeypatch, tiny_config):
+    """The same pictures as from their folder, found again by the number that the paper gives, and measured."""
+    small(monkeypatch, SET5, {"test": 2})
+    folder = tmp_path / "Set5"
+    folder.mkdir()
+    for number in (1, 2):
+        Image.fromarray(np.random.default_rng(number).integers(0, 256, (20, 24, 3), np.uint8)).save(
+            folder / f"img_00{number}.png"
+        )
+    config = with_fields(tiny_config, {"task.channels": 3})
+    training = training_pictures(config)
+    with pytest.raises(PictureError, match="hinas data prepare sr_benchmark/set5"):
+        load_test_sets(training, config, ("Set5",), {"Set5": f"tfds:{SET5}"}, None)
+    prepare(SET5, folder, silent)
+    loaded = []
+    for place in (f"tfds:{SET5}", str(folder)):
+        named = Roots(tests=(f"Set5={place}",)).named_tests(("Set5",), "table 2")
+        loaded.append(load_test_sets(training, config, ("Set5", "B100"), named, 1))
+    (prepared,), (plain,) = loaded
+    assert prepared.about == plain.about == "Set5 (first 1 of 2)"
+    same(pictures_of(prepared, 3), pictures_of(plain, 3))
+    assert find_shown(Shown("002", "Set5", scale=2), [prepared], 3)[1] == 1
+    scaled = with_fields(config, {"task": TaskConfig("super_resolve", scale=2, channels=3)})
+    scores = [
+        Store(tmp_path / name, silent).baseline_score("bicubic", scaled, test, "released")
+        for name, test in (("prepared", prepared), ("plain", plain))
+    ]
+    assert scores[0] == scores[1]
 
 
 def test_urban100_is_cut_to_a_multiple_of_4(tmp_path, monkeypatch):

@@ -22,6 +22,7 @@ from hinas_jax.tables.correlation import correlate, one_hot_scores
 from hinas_jax.tables.definition import with_fields
 from hinas_jax.tables.measuring import _search_cost
 from hinas_jax.tables.pictures import Roots, load_test_sets, training_pictures
+from hinas_jax.tables.rows import SearchCost, Value
 from hinas_jax.tables.store import Run, Store, time_inference
 
 
@@ -64,8 +65,11 @@ def test_inference_is_timed_with_its_program_at_hand_however_many_sizes(monkeypa
 
 def test_a_search_is_told_with_the_device_it_ran_on(tmp_path):
     runs = [Run(tmp_path, seconds, {"device": device}) for seconds, device in ((10.0, "NVIDIA H100"), (20.0, "cpu"))]
-    assert _search_cost(runs[:1]) == "10 s, on NVIDIA H100"
-    assert _search_cost(runs) == "15 ± 7 s, on NVIDIA H100 and CPU"
+    assert _search_cost(runs[:1]) == SearchCost(Value(10.0), "NVIDIA H100", "gradient")
+    both = _search_cost(runs)
+    assert (both.seconds.mean, both.device) == (15, "NVIDIA H100 and CPU")
+    runs = [Run(tmp_path, 1.0, {"device": "cpu", "temp_bytes": number}) for number in (3, 5)]
+    assert _search_cost(runs).temp_bytes == 5
 
 
 def test_pictures_to_leave_out_are_left_out_for_every_task(tiny_config, root):
@@ -118,6 +122,17 @@ def test_the_list_names_all_tables(capsys):
         ("1 --budget 0.5", "give --data.root DIR"),
         ("1 --seeds 0 --budget 0.001", "--seeds must be 1 or more"),
         ("2 --budget 0.001 --data.tests Set5", "--data.tests takes NAME=DIR"),
+        ("2 --budget 0.001 --data.tests BSD100=.", "takes Set5, Set14, B100, Urban100; did you mean B100?"),
+        (
+            "12 --budget 0.001 --data.tests set5=.",
+            "table 12 has no set 'set5'; it takes Set5, Set14, B100, Urban100;",
+        ),
+        ("5 --budget 0.001 --data.tests Set14=.", "table 5 has no set 'Set14'; it takes Set5, B100, Urban100"),
+        ("5 --budget 0.001 --data.tests Foo=.", "table 5 has no set 'Foo'; it takes Set5, B100, Urban100"),
+        ("2 --budget 0.001 --data.tests Set5=. Set5=.", "--data.tests names Set5 twice"),
+        ("1 --budget 0.001 --data.tests Set5=.", "table 1 tests on the pictures that the root sets aside"),
+        ("correlation --budget 0.001 --data.tests Set5=.", "correlation tests on the pictures that the root sets"),
+        ("2 --budget 0.001 --data.tests Set5=nowhere", "or NAME=tfds:SET, not 'Set5=nowhere'"),
         ("correlation --count 1 --budget 0.001", "--count 3 or more"),
     ],
 )

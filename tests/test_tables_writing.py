@@ -6,7 +6,7 @@ import pytest
 
 from hinas_jax.tables.budget import Budget, changes
 from hinas_jax.tables.definition import NUMBERS, load_table
-from hinas_jax.tables.rows import Row, Score, Value, published_rows
+from hinas_jax.tables.rows import Row, Score, SearchCost, Value, published_rows
 from hinas_jax.tables.writing import columns, write_csv, write_markdown
 
 OWN = Row(
@@ -16,8 +16,9 @@ OWN = Row(
     scores={"sigma 30": Score(Value(28.123456, 0.05, 3), Value(0.81, None, 1)), "elsewhere": Score(Value(20.0), None)},
     parameters=Value(341_234.0),
     seconds=Value(1.5),
+    timed="the 3 pictures of BSDS500 test",
     device="CPU",
-    search="41 s",
+    search=SearchCost(Value(612.0, 36.0, 3), "CPU", "gradient", 300_000_000),
     seeds=3,
     steps=200,
     budget=0.002,
@@ -51,7 +52,7 @@ def test_an_own_row_tells_how_it_was_made(tmp_path):
         "0.34",
         "28.12 ± 0.05 / 0.8100",
         "20.00",
-        "1.50 (CPU)",
+        "1.50 of the 3 pictures of BSDS500 test (CPU)",
         "| 3 | 200 | 0.002 |",
     ):
         assert words in row
@@ -80,4 +81,16 @@ def test_csv_keeps_every_digit(tmp_path):
     assert (float(own["sigma 30 psnr"]), float(own["sigma 30 psnr_spread"])) == (28.123456, 0.05)
     assert (own["whose"], own["protocol"], own["seeds"], own["budget"]) == ("ours", "standard", "3", "0.002")
     assert own["sigma 50 psnr"] == ""
-    assert [row["search"] for row in printed][-1] == "1.0 h on a GTX 1080 Ti"
+    cost = [own[f"search_{name}"] for name in ("seconds", "seconds_spread", "temp_bytes", "device", "method")]
+    assert cost == ["612.0", "36.0", "300000000", "CPU", "gradient"]
+    cost = [printed[-1][f"search_{name}"] for name in ("seconds", "temp_bytes", "device", "method")]
+    assert cost == ["3600.0", "", "1 GTX 1080 Ti", "gradient"]
+
+
+def test_the_cost_of_a_search_is_in_hours_with_two_digits_at_least(tmp_path):
+    lines = lines_of(8, tmp_path)
+    assert any("| 44.0 h on 4 V100 | EA |" in line for line in lines)
+    assert any("| 3.6 h on 1 GTX 1080 Ti | gradient |" in line for line in lines)
+    assert any("| 0.17 ± 0.01 h on CPU, 286 MiB | gradient |" in line for line in lines)
+    assert any("is what the compiler says" in line for line in lines)
+    assert not any("is what the compiler says" in line for line in lines_of(1, tmp_path))

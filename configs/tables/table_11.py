@@ -1,6 +1,6 @@
 """Table 11 of the paper (section 4.4): super-resolution x3, with other methods.
 
-Command:  hinas table 11 --data.root DIV2K --data.tests Set5=DIR Set14=DIR ...
+Command:  hinas table 11 --data.root DIV2K --data.tests Set5=DIR Set14=DIR B100=DIR Urban100=DIR
 Hardware: one GPU for the paper's schedule; --budget 0.002 takes minutes on 2 CPU cores (docs/tables.md)
 Expect:   not run at full length by us yet; mind the protocols (docs/tables.md) before comparing rows
 """

@@ -1,6 +1,6 @@
 """Table 12 of the paper (section 4.4): super-resolution x2 and x4, with other methods.
 
-Command:  hinas table 12 --data.root DIV2K --data.tests Set5=DIR Set14=DIR ...
+Command:  hinas table 12 --data.root DIV2K --data.tests Set5=DIR Set14=DIR B100=DIR Urban100=DIR
 Hardware: one GPU for the paper's schedule; --budget 0.002 takes minutes on 2 CPU cores (docs/tables.md)
 Expect:   not run at full length by us yet; mind the protocols (docs/tables.md) before comparing rows
 """
@@ -18,6 +18,6 @@ table = Table(
     variants=(Variant("HiNAS"),),
     sets=("Set5", "Set14", "B100", "Urban100"),
     inference=True,
-    figure="trade-off",
+    figure="trade-off",  # in the manner of Fig. 14, which has sigma 50 and x3 only
     shown=(Shown("101085", "B100", scale=2), Shown("41069", "B100", scale=4)),
 )

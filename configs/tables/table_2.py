@@ -1,6 +1,6 @@
 """Table 2 of the paper (section 4.2.1): LWAS and residual learning for super-resolution x4 (the caption says x5).
 
-Command:  hinas table 2 --data.root DIV2K --data.tests Set5=DIR Set14=DIR ...
+Command:  hinas table 2 --data.root DIV2K --data.tests Set5=DIR Set14=DIR B100=DIR Urban100=DIR
 Hardware: one GPU for the paper's schedule; --budget 0.002 takes minutes on 2 CPU cores (docs/tables.md)
 Expect:   not run at full length by us yet; the paper: residual learning is worth 0.3 to 1.2 dB, LWAS up to 0.4 dB
 """

@@ -16,6 +16,7 @@ table = Table(
         Variant("HiNAS*, MSE alone", training_fields={"loss.ssim_weight": 0.0}),
         Variant("HiNAS**, MSE and SSIM"),
     ),
+    compared=("HiNAS*, MSE alone", "HiNAS**, MSE and SSIM"),
     sigmas=(30.0, 50.0, 70.0),
     shown=(Shown("81095", sigma=50.0), Shown("101027", sigma=50.0)),
 )

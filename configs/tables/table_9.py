@@ -1,6 +1,6 @@
 """Table 9 of the paper (section 4.3): what cell sharing saves, for super-resolution x2.
 
-Command:  hinas table 9 --data.root DIV2K --data.tests Set5=DIR Set14=DIR ...
+Command:  hinas table 9 --data.root DIV2K --data.tests Set5=DIR B100=DIR Urban100=DIR
 Hardware: one GPU for the paper's schedule; --budget 0.002 takes minutes on 2 CPU cores (docs/tables.md)
 Expect:   not run at full length by us yet; the paper: 3.6 times faster, as good
 """

@@ -49,6 +49,7 @@ def run(words: list[str]) -> None:
         return
     budget = Budget(options.budget)
     if options.number == CORRELATION:
+        options.data.named_tests((), CORRELATION)  # it has none
         written = make_correlation(
             options.workdir, budget=budget, count=options.count, seeds=options.seeds, roots=options.data, say=say
         )

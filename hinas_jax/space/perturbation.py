@@ -1,6 +1,9 @@
 """Slightly changed architectures: R1 and R2 of section 4.2.4, and the widths set by hand of section 4.2.2.
 
-The paper shows one R1 and one R2, changed by hand; here they are drawn at random, so that they can be repeated.
+The paper shows one R1 and one R2, changed by hand; here they are drawn at random, so that they can be repeated. Its R1
+replaces conventional convolutions alone (conv3), by other ones; here any of the five convolutions is replaced by any
+other, since a found cell may have no conv3, and since the question, whether what was found can be replaced, is the same
+for all of them.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ Place = tuple[int, int, int]
 def replace_operations(rng: np.random.Generator, architecture: Architecture, changes: int = 1) -> Architecture:
     """R1: in each cell ``changes`` convolutions, drawn at random, become another of the five convolutions.
 
-    A cell with fewer convolutions has all of them changed; skip connections stay.
+    A cell with fewer convolutions has all of them changed; skip connections stay. The paper's R1 replaces conv3 alone.
 
     Raises:
         ArchitectureError: there is no convolution at all.

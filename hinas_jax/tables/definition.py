@@ -72,6 +72,8 @@ class Table:
     """Denoising: the noise levels, with a network trained for each."""
     sets: tuple[str, ...] = ()
     """Super-resolution: the sets of test pictures."""
+    compared: tuple[str, str] | None = None
+    """Two variants, the second of which is set over the first in rows of differences, as the paper's last row does."""
     search_cost: bool = False
     """Whether the search's seconds and memory are columns."""
     inference: bool = False

@@ -22,7 +22,7 @@ from hinas_jax.tables.networks import Trained
 from hinas_jax.tables.rows import Row
 
 _OURS: Final = "released"  #: the protocol to be compared with the paper's rows
-_COLUMNS: Final = ("sigma 50", "B100")  #: what Fig. 14 shows
+_COLUMNS: Final = ("sigma 50", "B100")  #: what Fig. 14 shows, of sigma 50 and x3; Table 12 in its manner
 
 
 def draw_figures(table: Table, rows: Sequence[Row], nets: Sequence[Trained], folder: Path) -> list[Path]:
@@ -117,12 +117,14 @@ def _draw_trade_off(rows: Sequence[Row], scale: int, path: Path) -> Path:
         column = next(name for name in _COLUMNS if any(name in row.scores for row in printed))
         painted = _scatter(left, printed, column, most)
         left.set_title("The paper's rows, by the protocols of their papers", **_TITLE)
-        left.set_xlabel("inference on one GTX 1080 Ti, as printed (s, log scale)", color=GREY, size=9)
+        left.set_xlabel(
+            f"inference of {printed[0].timed},\none GTX 1080 Ti, as printed (s, log scale)", color=GREY, size=9
+        )
         left.set_ylabel(f"SSIM, {_words(column)}", color=GREY, size=9)
         own = column if any(column in row.scores for row in ours) else next(iter(ours[0].scores))
         _scatter(right, ours, own, most)
         right.set_title(f"Ours, protocol {_OURS}, budget {ours[0].budget:g}", **_TITLE)
-        right.set_xlabel(f"inference of all test pictures, {ours[0].device} (s, log scale)", color=GREY, size=9)
+        right.set_xlabel(f"inference of {ours[0].timed},\n{ours[0].device} (s, log scale)", color=GREY, size=9)
         right.set_ylabel(f"SSIM, {_words(own)}", color=GREY, size=9)
         bar = figure.colorbar(painted, ax=[left, right], ticks=[4, 5, 6, 7, 8], pad=0.02)
         bar.ax.set_yticklabels(["0.01 M", "0.1 M", "1 M", "10 M", "100 M"], color=GREY, size=8)

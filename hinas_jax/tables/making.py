@@ -13,8 +13,8 @@ from hinas_jax.saying import Say
 from hinas_jax.tables.budget import Budget, changes
 from hinas_jax.tables.definition import RANDOM, Table
 from hinas_jax.tables.figures import draw_figures
-from hinas_jax.tables.measuring import own_rows, rows_without_network
-from hinas_jax.tables.networks import Trained, train_variant
+from hinas_jax.tables.measuring import difference_rows, own_rows, rows_without_network
+from hinas_jax.tables.networks import Lost, Trained, train_variant
 from hinas_jax.tables.pictures import Roots, TestSet, load_test_sets, training_pictures
 from hinas_jax.tables.rows import Row, published_rows
 from hinas_jax.tables.side_by_side import draw_restorations
@@ -45,6 +45,7 @@ def make_table(table: Table, workdir: Path, *, budget: Budget, seeds: int, roots
     """
     if seeds < 1:
         raise ConfigError(f"--seeds must be 1 or more, not {seeds}")
+    named = roots.named_tests(table.sets, f"table {table.number}")
     started = time.monotonic()
     store = Store(workdir / "runs", say)
     rows = published_rows(table)
@@ -56,7 +57,7 @@ def make_table(table: Table, workdir: Path, *, budget: Budget, seeds: int, roots
         full = roots.apply(paper, budget)
         base = budget.apply(full)
         training = training_pictures(base)
-        sets = load_test_sets(training, base, table.sets, roots.named_tests(), budget.test_pictures)
+        sets = load_test_sets(training, base, table.sets, named, budget.test_pictures)
         tested[base.task.scale] = sets
         scale = f"x{base.task.scale}: " if len(table.bases) > 1 else ""
         shrunk += [scale + change for change in changes(full, base)]
@@ -70,10 +71,13 @@ def make_table(table: Table, workdir: Path, *, budget: Budget, seeds: int, roots
             "test": {test.about: test.digest for test in sets},
         }
         rows += rows_without_network(table, base, sets, store)
+        own: list[Trained | Lost] = []
         for variant in (*table.variants, RANDOM):
             trained = list(train_variant(table, variant, base, seeds, budget, store))
             rows += own_rows(table, base, sets, trained, store, seeds=seeds, budget=budget, data=words)
-            nets += [net for net in trained if isinstance(net, Trained)]
+            own += trained
+        rows += difference_rows(table, base, sets, own, store, seeds=seeds, budget=budget, data=words)
+        nets += [net for net in own if isinstance(net, Trained)]
     name = f"table_{table.number}"
     figures = draw_figures(table, rows, nets, workdir) + draw_restorations(table, nets, tested, budget, workdir)
     write_markdown(table, rows, workdir / f"{name}.md", budget=budget, shrunk=shrunk, figures=figures)

@@ -12,19 +12,20 @@ from hinas_jax.config import Config
 from hinas_jax.evaluation import Protocol
 from hinas_jax.tables.budget import Budget
 from hinas_jax.tables.definition import Table, Variant, with_fields
-from hinas_jax.tables.networks import Diverged, Trained
+from hinas_jax.tables.networks import Lost, Trained
 from hinas_jax.tables.pictures import TestSet
-from hinas_jax.tables.rows import Row, Score, Value
+from hinas_jax.tables.rows import Row, Score, SearchCost, Value
 from hinas_jax.tables.store import Run, Store
 
 PROTOCOLS: Final[tuple[Protocol, ...]] = ("standard", "released")
+TIMED_SET: Final = "B100"  #: what the paper times super-resolution on (its caption of Table 11)
 
 
 def own_rows(
     table: Table,
     base: Config,
     sets: tuple[TestSet, ...],
-    nets: Sequence[Trained | Diverged],
+    nets: Sequence[Trained | Lost],
     store: Store,
     *,
     seeds: int,
@@ -37,7 +38,7 @@ def own_rows(
         table: the definition.
         base: the experiment of these networks at this budget, before what the variant changes.
         sets: what is measured on.
-        nets: the variant's networks. A column in which one diverged has no score: the mean of the others would flatter.
+        nets: the variant's networks. A column in which one is lost has no score: the mean of the others would flatter.
         store: measures, or remembers.
         seeds: how often all was repeated.
         budget: the part of the paper's schedule.
@@ -45,17 +46,18 @@ def own_rows(
     """
     variant, config = nets[0].variant, nets[0].config
     trained = [net for net in nets if isinstance(net, Trained)]
-    lost = [net for net in nets if isinstance(net, Diverged)]
-    diverged = frozenset(_column(net.config, test) for net in lost for test in sets)
+    lost = [net for net in nets if isinstance(net, Lost)]
+    without = {_column(net.config, test): net.what for net in lost for test in sets}
     searches = {net.search.folder: net.search for net in trained if net.search}
-    draws = max(1, round(len(nets) / seeds / max(1, len(table.sigmas))))
-    seconds = _inference(trained, sets, store) if table.inference and trained else None
+    draws = max(collections.Counter((net.config.seed, net.config.task.sigmas) for net in nets).values())
+    timed = timed_sets(sets)
+    seconds = _inference(trained, timed, store) if table.inference and trained else None
     rows = []
     for protocol in PROTOCOLS:
         samples: dict[str, list[tuple[float, float]]] = collections.defaultdict(list)
         for net in trained:
             for test in sets:
-                if (column := _column(net.config, test)) not in diverged:
+                if (column := _column(net.config, test)) not in without:
                     samples[column].append(store.score(net.run, test, protocol))
         rows.append(
             Row(
@@ -63,17 +65,77 @@ def own_rows(
                 origin="ours",
                 protocol=protocol,
                 scores={name: _score(values) for name, values in samples.items()},
-                diverged=diverged,
+                without=without,
                 parameters=Value.of([float(net.run.architecture.parameters()) for net in trained]) if trained else None,
                 scale=base.task.scale,
                 seconds=seconds,
+                timed=_pictures_of(timed) if seconds else "",
                 device=_words(jax.devices()[0].device_kind) if seconds else "",
-                search=_search_cost(list(searches.values())) if table.search_cost and searches else "",
+                search=_search_cost(list(searches.values())) if table.search_cost and searches else None,
                 seeds=seeds,
                 steps=config.train.steps,
                 budget=budget.fraction,
                 data=data,
                 note=_note(variant, lost, len(nets)),
+            )
+        )
+    return rows
+
+
+def difference_rows(
+    table: Table,
+    base: Config,
+    sets: tuple[TestSet, ...],
+    nets: Sequence[Trained | Lost],
+    store: Store,
+    *,
+    seeds: int,
+    budget: Budget,
+    data: str,
+) -> list[Row]:
+    """The second of the two variants that the table compares over the first, a row by each protocol.
+
+    Networks are paired seed by seed, and the spread is that of the pairs' differences. A column in which one of them
+    is lost has none.
+
+    Args:
+        table: the definition; without ``compared`` there are no rows.
+        base: the experiment of these networks at this budget.
+        sets: what is measured on.
+        nets: of all variants.
+        store: measures, or remembers.
+        seeds: how often all was repeated.
+        budget: the part of the paper's schedule.
+        data: what was trained and tested on, in words.
+    """
+    if table.compared is None:
+        return []
+    first, second = ([net for net in nets if net.variant.name == name] for name in table.compared)
+    pairs = list(zip(first, second, strict=True))  # both in the order of seeds, then of noise levels
+    without = {_column(x.config, test): x.what for pair in pairs for x in pair if isinstance(x, Lost) for test in sets}
+    rows = []
+    for protocol in PROTOCOLS:
+        samples: dict[str, list[tuple[float, float]]] = collections.defaultdict(list)
+        for one, other in pairs:
+            for test in sets:
+                column = _column(one.config, test)
+                if isinstance(one, Trained) and isinstance(other, Trained) and column not in without:
+                    before, after = (store.score(net.run, test, protocol) for net in (one, other))
+                    samples[column].append((after[0] - before[0], after[1] - before[1]))
+        rows.append(
+            Row(
+                method=f"Comparison, {_short(table.compared[1])} over {_short(table.compared[0])}",
+                origin="ours",
+                protocol=protocol,
+                scores={name: _score(values) for name, values in samples.items()},
+                difference=True,
+                without=without,
+                scale=base.task.scale,
+                seeds=seeds,
+                steps=base.train.steps,
+                budget=budget.fraction,
+                data=data,
+                note="differences of the rows above, seed by seed",
             )
         )
     return rows
@@ -101,12 +163,14 @@ def rows_without_network(table: Table, base: Config, sets: tuple[TestSet, ...], 
     ]
 
 
-def _note(variant: Variant, lost: Sequence[Diverged], count: int) -> str:
+def _note(variant: Variant, lost: Sequence[Lost], count: int) -> str:
     notes = ["no search: the baseline"] if variant.architecture == "random" else []
-    if lost:
-        kinds = " or ".join(dict.fromkeys(net.what for net in lost))
-        notes.append(f"the {kinds} diverged for {len(lost)} of {count} networks")
+    notes += [f"{why} for {n} of {count} networks" for why, n in collections.Counter(net.why for net in lost).items()]
     return "; ".join(notes)
+
+
+def _short(name: str) -> str:
+    return name.partition(",")[0]
 
 
 def _column(config: Config, test: TestSet) -> str:
@@ -117,18 +181,29 @@ def _score(samples: Sequence[tuple[float, float]]) -> Score:
     return Score(Value.of([psnr for psnr, _ in samples]), Value.of([ssim for _, ssim in samples]))
 
 
-def _inference(nets: Sequence[Trained], sets: tuple[TestSet, ...], store: Store) -> Value:
-    """Seconds for the pictures of all sets, of each network; a noise level makes no difference, so of one each."""
+def timed_sets(sets: Sequence[TestSet]) -> tuple[TestSet, ...]:
+    """The sets whose pictures the inference is timed on: B100 alone, as in the paper, and all where it is not given."""
+    return tuple(test for test in sets if test.name == TIMED_SET) or tuple(sets)
+
+
+def _pictures_of(sets: Sequence[TestSet]) -> str:
+    return "the " + " and the ".join(f"{test.pictures} pictures of {test.name}" for test in sets)
+
+
+def _inference(nets: Sequence[Trained], sets: Sequence[TestSet], store: Store) -> Value:
+    """Seconds for the pictures of these sets, of each network; a noise level makes no difference, so of one each."""
     one = {net.run.architecture: net for net in nets}.values()
     return Value.of([sum(store.inference_seconds(net.run, test) for test in sets) for net in one])
 
 
-def _search_cost(searches: Sequence[Run]) -> str:
-    seconds = Value.of([run.seconds for run in searches])
-    mebibytes = max(run.manifest.get("temp_bytes", 0) for run in searches) / 2**20
-    memory = f", {mebibytes:.{0 if mebibytes >= 10 else 2}f} MiB of features and gradients" if mebibytes else ""
+def _search_cost(searches: Sequence[Run]) -> SearchCost:
     devices = dict.fromkeys(_words(run.manifest["device"]) for run in searches)  # of the run, which may be an old one
-    return f"{seconds.text(0)} s{memory}, on {' and '.join(devices)}"
+    return SearchCost(
+        seconds=Value.of([run.seconds for run in searches]),
+        device=" and ".join(devices),
+        method="gradient",
+        temp_bytes=max(run.manifest.get("temp_bytes", 0) for run in searches) or None,
+    )
 
 
 def _words(device: str) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
-from hinas_jax.architecture import Architecture
+from hinas_jax.architecture import Architecture, ArchitectureError
 from hinas_jax.config import Config
 from hinas_jax.divergence import DivergenceError
 from hinas_jax.random_search import draw
@@ -38,20 +38,26 @@ class Trained:
 
 
 @dataclasses.dataclass(frozen=True)
-class Diverged:
-    """A search or a training that ended without a network, where a Trained would stand."""
+class Lost:
+    """No network, where a Trained would stand: a search or a training diverged, or the change is not possible."""
 
     variant: Variant
     config: Config
-    """Of the training, which a diverged search leaves without a beginning."""
-    what: str
-    """search or training."""
+    """Of the training, which may not have begun."""
+    what: Literal["diverged", "not possible"]
+    """In a word or two, for a cell."""
+    why: str
+    """In half a sentence, for the note."""
 
 
 def train_variant(
     table: Table, variant: Variant, base: Config, seeds: int, budget: Budget, store: Store
-) -> Iterator[Trained | Diverged]:
-    """Search (or draw) and train what is missing: for every seed, draw of a change, and noise level one network."""
+) -> Iterator[Trained | Lost]:
+    """Search (or draw) and train what is missing: for every seed, draw of a change, and noise level one network.
+
+    No architecture ends the table, be it one that cannot be changed: R1 needs a convolution, which a search that
+    collapsed to skip connections does not find.
+    """
     for seed in range(base.seed, base.seed + seeds):
         config = with_fields(base, {"seed": seed, **variant.fields})
         trainings = [
@@ -62,16 +68,22 @@ def train_variant(
             search = store.search(config) if variant.architecture == "searched" else None
         except DivergenceError as error:
             store.say(str(error))
-            yield from (Diverged(variant, training, "search") for training in trainings)
+            yield from (Lost(variant, training, "diverged", "the search diverged") for training in trainings)
             continue
         found = search.architecture if search else draw(config)
-        for changed in _changed(variant, found, seed, budget):
+        try:
+            architectures = list(_changed(variant, found, seed, budget))
+        except ArchitectureError as error:
+            store.say(f"{variant.name}, seed {seed}: not possible: {error}")
+            yield from (Lost(variant, training, "not possible", f"not possible: {error},") for training in trainings)
+            continue
+        for changed in architectures:
             for training in trainings:
                 try:
                     run = store.train(training, changed)
                 except DivergenceError as error:
                     store.say(str(error))
-                    yield Diverged(variant, training, "training")
+                    yield Lost(variant, training, "diverged", "the training diverged")
                 else:
                     yield Trained(variant, training, found, changed, run, search)
 

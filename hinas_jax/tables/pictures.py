@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
@@ -32,8 +33,9 @@ class Roots:
     """Names (file names without suffix) to leave out of the training pictures: those that a test set shows too, like
     302003 of BSDS500 where Set5 is tested on."""
     tests: tuple[str, ...] = ()
-    """Test sets of super-resolution as NAME=DIR, DIR a folder of clean pictures: Set5=DIR Set14=DIR B100=DIR
-    Urban100=DIR. Those that are not given stay empty columns. Denoising tests on the root's own test pictures."""
+    """Test sets of super-resolution as NAME=DIR, DIR a folder of clean pictures or a prepared set: Set5=DIR Set14=DIR
+    B100=DIR Urban100=tfds:sr_benchmark/urban100, as far as they are in the table. Those that are not given stay empty
+    columns. Denoising tests on the root's own test pictures."""
 
     def apply(self, config: Config, budget: Budget) -> Config:
         """The config with its task's pictures.
@@ -50,18 +52,28 @@ class Roots:
         data = dataclasses.replace(config.data, root=root or BUNDLED, exclude=self.exclude)
         return dataclasses.replace(config, data=data)
 
-    def named_tests(self) -> dict[str, Path]:
-        """Folder of each test set.
+    def named_tests(self, wanted: Sequence[str], what: str) -> dict[str, str]:
+        """Where each test set is: a folder, or tfds:NAME for the test pictures of a prepared set.
+
+        Args:
+            wanted: the sets that there may be, none for denoising.
+            what: takes them, in words, as "table 12".
 
         Raises:
-            ConfigError: one is not NAME=DIR, or its folder is missing.
+            ConfigError: one is not NAME=DIR, its name is not wanted or comes twice, or its folder is missing.
         """
-        named = {}
+        named: dict[str, str] = {}
         for word in self.tests:
-            name, equals, folder = word.partition("=")
-            if not name or not equals or not Path(folder).is_dir():
-                raise ConfigError(f"--data.tests takes NAME=DIR with a folder of pictures, not {word!r}")
-            named[name] = Path(folder)
+            name, equals, place = word.partition("=")
+            if not name or not equals or not (place.startswith(TFDS) or Path(place).is_dir()):
+                raise ConfigError(
+                    f"--data.tests takes NAME=DIR with a folder of pictures, or NAME={TFDS}SET, not {word!r}"
+                )
+            if name not in wanted:
+                raise ConfigError(f"--data.tests: {_unwanted(name, wanted, what)}")
+            if name in named:
+                raise ConfigError(f"--data.tests names {name} twice")
+            named[name] = place
         return named
 
 
@@ -107,7 +119,7 @@ def check_apart(training: PictureSet, test: PictureSet, name: str) -> None:
 
 
 def load_test_sets(
-    training: PictureSet, config: Config, wanted: tuple[str, ...], named: Mapping[str, Path], limit: int | None
+    training: PictureSet, config: Config, wanted: tuple[str, ...], named: Mapping[str, str], limit: int | None
 ) -> tuple[TestSet, ...]:
     """The sets to measure on, each checked to be apart from the training pictures.
 
@@ -115,7 +127,7 @@ def load_test_sets(
         training: what is trained on.
         config: says the root and the channels.
         wanted: the sets of the paper's table; () takes the root's own test pictures.
-        named: folder of each set that is there; where none is, the root's own test pictures stand in.
+        named: folder or tfds:NAME of each set that is there; where none is, the root's own test pictures stand in.
         limit: pictures of each set at most.
 
     Raises:
@@ -123,13 +135,12 @@ def load_test_sets(
         PictureError: pictures cannot be read, or are trained on.
     """
     channels = config.task.channels
-    places: list[tuple[str, str | None, Path | None]] = [
-        (name, None, named[name]) for name in wanted if name in named
-    ] or [(_own_name(config.data.root), config.data.root, None)]
+    given = {name: named[name] for name in wanted if name in named}
     sets = []
-    for name, root, folder in places:
-        role: Role = "all" if folder else "test"
-        pictures = _load(str(folder or root), role, channels, ())
+    for name, place in (given or {_own_name(config.data.root): config.data.root}).items():
+        whole = bool(given) and not place.startswith(TFDS)  # a folder of test pictures alone
+        root, folder = (None, Path(place)) if whole else (place, None)
+        pictures = _load(place, "all" if whole else "test", channels, ())
         check_apart(training, pictures, name)
         count = min(len(pictures), limit or len(pictures))
         digest = pictures.subset(range(count)).digest()
@@ -162,6 +173,14 @@ def find_shown(shown: Shown, sets: Sequence[TestSet], channels: int) -> tuple[Te
 
 def _all_of(test: TestSet, channels: int) -> PictureSet:
     return _load(str(test.folder or test.root), "all" if test.folder else "test", channels, ())
+
+
+def _unwanted(name: str, wanted: Sequence[str], what: str) -> str:
+    if not wanted:
+        return f"{what} tests on the pictures that the root sets aside; leave out {name!r}"
+    near = difflib.get_close_matches(name.lower(), [other.lower() for other in wanted], n=1, cutoff=0.5)
+    hint = "".join(f"; did you mean {other}?" for other in wanted if other.lower() in near)
+    return f"{what} has no set {name!r}; it takes {', '.join(wanted)}{hint}"
 
 
 def _own_name(root: str) -> str:

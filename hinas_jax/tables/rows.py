@@ -35,9 +35,9 @@ class Value:
         spread = statistics.stdev(samples) if len(samples) > 1 and all(map(math.isfinite, samples)) else None
         return cls(statistics.fmean(samples), spread, len(samples))
 
-    def text(self, digits: int) -> str:
-        """As it stands in a table: 29.25, or 29.25 ± 0.03."""
-        mean = f"{self.mean:.{digits}f}"
+    def text(self, digits: int, sign: bool = False) -> str:
+        """As it stands in a table: 29.25, or 29.25 ± 0.03, or with its sign, as differences have it."""
+        mean = f"{self.mean:{'+' if sign else ''}.{digits}f}"
         return mean if self.spread is None else f"{mean} ± {self.spread:.{digits}f}"
 
 
@@ -50,6 +50,19 @@ class Score:
 
 
 @dataclasses.dataclass(frozen=True)
+class SearchCost:
+    """What finding an architecture took."""
+
+    seconds: Value
+    device: str
+    """What it ran on."""
+    method: str
+    """In the paper's words: gradient, EA (evolution), RL (reinforcement learning)."""
+    temp_bytes: int | None = None
+    """What the compiled search step takes for features and gradients, the most of all searches; the paper has none."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Row:
     """One method by one protocol."""
 
@@ -59,16 +72,20 @@ class Row:
     """How it was measured."""
     scores: Mapping[str, Score]
     """By column: a noise level or a set of pictures."""
-    diverged: frozenset[str] = frozenset()
-    """Columns without a score since a search or a training diverged, if only one of several seeds or draws."""
+    difference: bool = False
+    """Whether the scores are differences of two methods' ones, which have a sign."""
+    without: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Columns without a score, and why in a word: a search or a training diverged, or a change was not possible, if
+    only for one of several seeds or draws."""
     parameters: Value | None = None
     scale: int = 1
     seconds: Value | None = None
-    """Of inference, for all test pictures."""
+    """Of inference, for the pictures that ``timed`` names."""
+    timed: str = ""
+    """Which pictures the inference was timed on, as "the 100 pictures of B100"."""
     device: str = ""
-    """What inference and search ran on."""
-    search: str = ""
-    """What the search cost."""
+    """What inference ran on."""
+    search: SearchCost | None = None
     seeds: int | None = None
     """Whole repetitions, from the search on."""
     steps: int | None = None
@@ -87,8 +104,9 @@ def published_rows(table: Table) -> list[Row]:
     protocols = document["protocols"]
     rows = []
     for entry in document["paper"].get(str(table.number), []):
-        own = entry["method"].startswith("HiNAS")
-        rows.append(_row(entry, "paper", protocols["paper" if own else "others"]))
+        own = "HiNAS" in entry["method"]
+        timed = document["timed"].get(str(table.number), "")
+        rows.append(_row(entry, "paper", protocols["paper" if own else "others"], timed))
     if table.inference:
         rows += [
             _row(entry, "literature", entry["protocol"])
@@ -98,20 +116,26 @@ def published_rows(table: Table) -> list[Row]:
     return rows
 
 
-def _row(entry: Mapping[str, Any], origin: Origin, protocol: str) -> Row:
+def _row(entry: Mapping[str, Any], origin: Origin, protocol: str, timed: str = "") -> Row:
     seconds = _value(entry.get("seconds"))
     return Row(
         method=entry["method"],
         origin=origin,
         protocol=protocol,
         scores={name: Score(*map(_value, pair)) for name, pair in entry["scores"].items()},
+        difference=entry.get("difference", False),
         parameters=_value(None if entry["parameters"] is None else 1e6 * entry["parameters"]),
         scale=entry.get("scale", 1),
         seconds=seconds,
+        timed=timed if seconds else "",
         device="GTX 1080 Ti" if seconds else "",
-        search=entry.get("search", ""),
+        search=_search_cost(entry["search"]) if "search" in entry else None,
         note=entry.get("note", entry.get("source", "as printed")),
     )
+
+
+def _search_cost(entry: Mapping[str, Any]) -> SearchCost:
+    return SearchCost(Value(3600.0 * entry["hours"]), entry["device"], entry["method"])
 
 
 def _value(number: float | None) -> Value | None:
