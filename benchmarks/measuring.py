@@ -32,6 +32,10 @@ class Row:
     compile_s: float | None = None
     step_s: float | None = None
     step_s_spread: tuple[float, float] | None = None
+    cpu_s: float | None = None
+    """Seconds of CPU that this process spends in a step, the least of all rounds. On a shared machine they vary less than
+    those of a clock; of threads that wait by spinning they tell too much, so pin the process to a core (taskset -c 0)
+    to compare programs by them."""
     convolutions: int | None = None
     temp_bytes: int | None = None
     flops: float | None = None
@@ -63,16 +67,18 @@ def timed(step: Step) -> float:
 def in_turn(rows: list[tuple[Row, Step]], rounds: int) -> list[Row]:
     """Time all steps in turn, round after round: the median, and the fastest and slowest round."""
     seconds: list[list[float]] = [[] for _ in rows]
+    of_cpu: list[list[float]] = [[] for _ in rows]
     for _, step in rows:
         step()
     for _ in range(rounds):
-        for times, (_, step) in zip(seconds, rows, strict=True):
+        for times, cpu, (_, step) in zip(seconds, of_cpu, rows, strict=True):
+            before = time.process_time()
             times.append(timed(step))
-    for times, (row, _) in zip(seconds, rows, strict=True):
-        row.step_s, row.step_s_spread = statistics.median(times), (min(times), max(times))
-        print(
-            f"{row.variant:>24} {row.phase:>9}: {row.step_s:.3f} s ({min(times):.3f} to {max(times):.3f})", flush=True
-        )
+            cpu.append(time.process_time() - before)
+    for times, cpu, (row, _) in zip(seconds, of_cpu, rows, strict=True):
+        row.step_s, row.step_s_spread, row.cpu_s = statistics.median(times), (min(times), max(times)), min(cpu)
+        took = f"{row.step_s:.3f} s ({min(times):.3f} to {max(times):.3f}), {row.cpu_s:.3f} s of CPU"
+        print(f"{row.variant:>24} {row.phase:>9}: {took}", flush=True)
     return [row for row, _ in rows]
 
 

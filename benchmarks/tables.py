@@ -109,6 +109,7 @@ def _phases(rows: Sequence[Row], reference: str) -> str:
             f"{row['batch'] / row['step_s']:.2f}",
             f"{low:.2f} to {high:.2f}",
             f"{row['step_s'] / base['step_s']:.2f}",
+            f"{row['cpu_s']:.2f}",
         ]
         lines.append([row["variant"], row["phase"], *compiled, *times])
     head = [
@@ -121,8 +122,10 @@ def _phases(rows: Sequence[Row], reference: str) -> str:
         "step (s)",
         "examples/s",
         "range",
+        f"of {reference}",
+        "CPU (s)",
     ]
-    return _table([*head, f"of {reference}"], lines)
+    return _table(head, lines)
 
 
 def _mib(count: int | None) -> str:
