@@ -33,8 +33,8 @@ class Row:
     step_s: float | None = None
     step_s_spread: tuple[float, float] | None = None
     cpu_s: float | None = None
-    """Seconds of CPU that this process spends in a step, the least of all rounds. On a shared machine they vary less than
-    those of a clock; of threads that wait by spinning they tell too much, so pin the process to a core (taskset -c 0)
+    """Seconds of CPU that this process spends in a step, the least of all rounds. On a shared machine they vary less
+    than those of a clock; threads that wait by spinning add to them, so pin the process to a core (taskset -c 0)
     to compare programs by them."""
     convolutions: int | None = None
     temp_bytes: int | None = None
