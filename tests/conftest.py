@@ -11,7 +11,7 @@ import pytest
 import soak
 from jax.experimental.compilation_cache import compilation_cache
 from picture_files import write_pictures
-from tiny import QUICK
+from tiny import FUSIONS, QUICK
 
 from hinas_jax.config import ComputeConfig, Config
 from hinas_jax.searching import search
@@ -70,6 +70,13 @@ def quick_compiling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     for name, value in before.items():
         jax.config.update(name, value)
     compilation_cache.reset_cache()
+
+
+@pytest.fixture
+def usual_fusions(quick_compiling: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fuse as for users, where two programs must round alike; all else is as with ``quick_compiling``."""
+    del quick_compiling
+    monkeypatch.delitem(QUICK, FUSIONS, raising=False)
 
 
 @pytest.fixture

@@ -22,10 +22,11 @@ SMALLEST = Architecture(
     end_width=2,
 )
 
-#: What XLA is told for programs that run a few times: to compile without LLVM's optimisations. On JAX 0.10 fusions are
-#: written by LLVM directly and not by way of MLIR, which takes as long again; later ones know no other way.
+#: On JAX 0.10 XLA can write fusions without going by MLIR, which takes as long again; later ones know no other way.
+FUSIONS = "xla_cpu_use_fusion_emitters"
+#: What XLA is told for programs that run a few times: to compile without LLVM's optimisations, and so.
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True} | (
-    {"xla_cpu_use_fusion_emitters": False} if jax.__version_info__ < (0, 11) else {}
+    {FUSIONS: False} if jax.__version_info__ < (0, 11) else {}
 )
 #: The same for the environment of a process.
 QUICK_FLAGS = " ".join(f"--{name}={str(value).lower()}" for name, value in QUICK.items())
