@@ -19,7 +19,7 @@ from hinas_jax.tables.definition import with_fields
 
 #: The files that take the longest, in this order. Of two workers that take file by file, one that came to such a file
 #: last would work alone for minutes.
-FIRST = ("end_to_end", "notebook", "devices", "searching", "soak", "training", "supernet")
+FIRST = ("end_to_end", "notebook", "devices", "searching", "soak", "tables_end_to_end", "supernet")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

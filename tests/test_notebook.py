@@ -7,6 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from tiny import QUICK_FLAGS
 
 from hinas_jax import Architecture
 
@@ -34,6 +35,7 @@ def execute(notebook):
 
 def test_the_notebook_runs_and_finds_a_network_that_denoises(monkeypatch):
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    monkeypatch.setenv("XLA_FLAGS", QUICK_FLAGS)
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     notebook.cells.append(nbformat.v4.new_code_cell(SUMMARY))
     summary = json.loads(execute(notebook).cells[-1].outputs[0].text)

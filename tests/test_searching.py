@@ -201,10 +201,8 @@ def test_a_whole_epoch_in_one_call_equals_one_call_a_step(
 
 @pytest.mark.usefixtures("usual_fusions")
 def test_a_search_fed_from_the_host_is_the_same_bit_for_bit(tiny_config, tmp_path):
-    space, lines = (
-        dataclasses.replace(tiny_config.space, width_factors=(1,)),
-        [],
-    )  # where patches lie is all that differs
+    # where patches lie is all that differs: one width will do
+    space, lines = dataclasses.replace(tiny_config.space, width_factors=(1,)), []
     for residence in ("device", "host"):
         data = dataclasses.replace(tiny_config.data, residence=residence)
         search(dataclasses.replace(tiny_config, data=data, space=space), tmp_path / residence, say=lines.append)
