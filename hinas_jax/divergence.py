@@ -13,7 +13,15 @@ from jaxtyping import Array, Float
 
 
 class DivergenceError(ValueError):
-    """A loss or a gradient is NaN or infinite. The message is one line for people."""
+    """A loss or a gradient is NaN or infinite. The message is one line for people.
+
+    Attributes:
+        step: the first step of which that is so, counted from 1; 0 where none is known.
+    """
+
+    def __init__(self, message: str, step: int = 0) -> None:
+        super().__init__(message)
+        self.step = step
 
 
 @struct.dataclass
@@ -64,9 +72,9 @@ def require_finite(what: str, names: Sequence[str], outcomes: Outcome, first: in
     bad = [name for name, peak in zip(names, peaks[at], strict=True) if not np.isfinite(peak)]
     told = f"step {first + at}: {what} is {losses[at]:g}"
     if not bad:
-        raise DivergenceError(told)
-    where = "all parameter groups" if len(bad) == len(names) else ", ".join(bad)
-    raise DivergenceError(f"{told}, and the gradient is not finite in {where}")
+        raise DivergenceError(told, first + at)
+    where = "all parameter groups" if len(bad) == len(names) > 2 else ", ".join(bad)
+    raise DivergenceError(f"{told}, and the gradient is not finite in {where}", first + at)
 
 
 def mend(section: str, learning_rate: float, gradient_clip: float) -> str:
