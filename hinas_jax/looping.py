@@ -237,12 +237,15 @@ class Loop(Generic[State]):
 
     def _diverged(self, error: DivergenceError) -> DivergenceError:
         kept = int(from_first(lambda: str(self._drop_from(error.step - 1)).encode()))
+        with self._folder.writing():
+            self._folder.note_divergence(error.step, kept)
+        goes_on = f"goes on after step {kept}" if kept else "begins anew"
         stays = (
             f"the checkpoint of step {kept}, whose loss was finite, stays" if kept else "no such step before was saved"
         )
         return DivergenceError(
             f"the {self._plan.name} diverged at {error}; {stays};"
-            f" {self._plan.mend}, and give --restart or another --workdir",
+            f" {self._plan.mend}, and give the same command: it {goes_on}",
             error.step,
         )
 

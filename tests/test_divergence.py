@@ -50,5 +50,7 @@ def test_the_first_step_is_told_with_the_groups():
 
 
 def test_the_mend_names_the_fields_with_their_values():
-    assert mend("search", 0.025, 0.5) == "lower search.learning_rate (0.025) or search.gradient_clip (0.5)"
-    assert mend("train", 0.05, 0.0) == "lower train.learning_rate (0.05), or set train.gradient_clip"
+    rates = {"learning_rate": 0.025, "arch_learning_rate": 0.001}
+    fields = "lower search.learning_rate (0.025), search.arch_learning_rate (0.001) or search.gradient_clip (0.5)"
+    assert mend("search", rates, 0.5) == fields
+    assert mend("train", {"learning_rate": 0.05}, 0.0) == "lower train.learning_rate (0.05), or set train.gradient_clip"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import hinas_jax.runs
-from hinas_jax.config import Config, ConfigError, SearchConfig
+from hinas_jax.config import Config, ConfigError, SearchConfig, TrainConfig
 from hinas_jax.runs import RunFolder
 
 CONFIG = Config(seed=7)
@@ -21,8 +21,8 @@ FILES = (
 )  # fmt: skip
 
 
-def open_folder(path, config=CONFIG, kind="search", splits=None, *, restart=False):
-    return RunFolder(path, config, kind, splits or {"W": "abc"}, restart=restart)
+def open_folder(path, config=CONFIG, kind="search", splits=None, *, restart=False, say=print):
+    return RunFolder(path, config, kind, splits or {"W": "abc"}, restart=restart, say=say)
 
 
 def refusal(*arguments, **options):
@@ -66,6 +66,55 @@ def test_another_config_is_refused_with_the_fields_that_differ(finished):
     assert "differing: seed, search.epochs" in message
     assert "--restart" in message
     assert Config.from_json((finished / "config.json").read_text()) == CONFIG
+
+
+def with_rate(rate, **fields):
+    return dataclasses.replace(CONFIG, search=SearchConfig(learning_rate=rate, **fields))
+
+
+def test_only_after_a_divergence_may_rates_and_clip_differ_and_nothing_else(tmp_path):
+    lower = with_rate(0.01, gradient_clip=0.1)
+    open_folder(tmp_path).close()
+    assert "differing: search.learning_rate, search.gradient_clip" in refusal(tmp_path, lower)
+    with open_folder(tmp_path) as folder:
+        folder.note_divergence(7, 5)
+    assert "differing: search.epochs" in refusal(tmp_path, with_rate(0.01, epochs=3))
+    assert "differing: train.learning_rate" in refusal(
+        tmp_path, dataclasses.replace(CONFIG, train=TrainConfig(learning_rate=0.01))
+    )
+    said = []
+    open_folder(tmp_path, lower, say=said.append).close()
+    fields = "search.learning_rate 0.01 (before: 0.025), search.gradient_clip 0.1 (before: 0.5)"
+    assert said == [f"the run diverged at step 7; from here on {fields}"]
+    assert Config.from_json((tmp_path / "config.json").read_text()) == lower
+    open_folder(tmp_path, lower, say=said.append).close()
+    assert len(said) == 1
+    assert "differing: search.learning_rate" in refusal(tmp_path, with_rate(0.001, gradient_clip=0.1))
+    changed = {"search.learning_rate": [0.025, 0.01], "search.gradient_clip": [0.5, 0.1]}
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["mended"] == [{"step": 7, "kept": 5, "changed": changed}]
+    assert "diverged" not in manifest
+
+
+def test_a_process_killed_while_it_mends_a_run_is_followed_by_one_that_does(tmp_path, monkeypatch):
+    with open_folder(tmp_path) as folder:
+        folder.note_divergence(7, 5)
+    write = RunFolder.write
+
+    class Killed(BaseException):
+        pass
+
+    def write_until_config(folder, name, text):
+        if name == "config.json":
+            raise Killed
+        write(folder, name, text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "write", write_until_config)
+        with pytest.raises(Killed):
+            open_folder(tmp_path, with_rate(0.01))
+    open_folder(tmp_path, with_rate(0.01)).close()
+    assert len(json.loads((tmp_path / "manifest.json").read_text())["mended"]) == 1
 
 
 def test_restart_clears_the_run_and_nothing_else(finished):

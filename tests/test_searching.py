@@ -319,6 +319,8 @@ def test_a_search_that_diverges_tells_step_and_group_and_keeps_the_last_good_sta
         read = [checkpoints.read(number) for number in checkpoints.numbers()]
     assert [one.facts["step"] for one in read][-1] == 3
     assert all(np.isfinite(leaf).all() for one in read for leaf in jax.tree.leaves(one.state))
+    assert "lower search.learning_rate (0.025), search.arch_learning_rate (0.5) or search.gradient_clip " in message
+    assert message.endswith(", and give the same command: it goes on after step 3")
 
 
 def test_before_the_first_evaluation_the_architecture_file_is_valid(

@@ -357,6 +357,34 @@ def test_a_training_that_diverges_keeps_the_last_good_state(diverged):
     assert all(np.isfinite(leaf).all() for _, state in saved for leaf in jax.tree.leaves(state))
 
 
+def test_a_training_that_diverged_goes_on_from_there_with_a_lower_rate(
+    diverged, tiny_config, architecture, tmp_path, quick_compiling
+):
+    del quick_compiling
+    assert diverged[1].endswith(", and give the same command: it goes on after step 2")
+    workdir, before = shutil.copytree(diverged[0], tmp_path / "run"), steps_saved(diverged[0])
+    config = with_train(saving_every_step(tiny_config), learning_rate=1e-12)
+    with pytest.raises(ConfigError, match=r"differing: seed, train\.learning_rate"):
+        train(dataclasses.replace(config, seed=9), architecture, workdir, say=quiet)
+    said = []
+    train(config, architecture, workdir, say=said.append)
+    rate = tiny_config.train.learning_rate
+    told = f"the run diverged at step 4; from here on train.learning_rate 1e-12 (before: {rate:g})"
+    assert said.index(told) < said.index("going on after step 2 of 6")
+    step, after = steps_saved(workdir)[-1]
+    assert step == 6
+    for one, other in zip(
+        jax.tree.leaves(after["params"]), jax.tree.leaves(before[-1][1]["params"]), strict=True
+    ):  # at such a rate they stay where the checkpoint had them
+        np.testing.assert_allclose(one, other, atol=1e-6)
+    manifest = json.loads((workdir / "manifest.json").read_text())
+    assert manifest["mended"] == [{"step": 4, "kept": 2, "changed": {"train.learning_rate": [rate, 1e-12]}}]
+    assert "diverged" not in manifest
+    assert Config.from_json((workdir / "config.json").read_text()) == config
+    with pytest.raises(ConfigError, match=r"differing: train\.learning_rate"):  # it has diverged no more
+        train(with_train(config, learning_rate=1e-6), architecture, workdir, say=quiet)
+
+
 # --- warm start
 
 
