@@ -85,8 +85,16 @@ class Checkpoints:
                 if error is None:  # what went wrong first is told
                     raise
             finally:
-                if self._manager is not None:
-                    self._manager.close()
+                self._close(told=error is not None)
+
+    def _close(self, told: bool) -> None:
+        if self._manager is None:
+            return
+        try:
+            self._manager.close()
+        except Exception as failure:  # Orbax raises again, and as it came, what a save met
+            if not told:
+                raise self._unwritten(failure) from None
 
     def numbers(self) -> list[int]:
         """The numbers of all checkpoints, oldest first."""

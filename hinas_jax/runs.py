@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import importlib.metadata
 import json
@@ -33,6 +34,10 @@ PACKAGES: Final = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "dm-pix
 FILES: Final = (
     "config.json", "metrics.jsonl", "manifest.json", "architecture.json", "architecture.svg", "model.safetensors",
 )  # fmt: skip
+
+
+#: What the system says where a disk, or what a user may have of it, is full.
+FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 #: What manifest.json says of the processes before: the memory that they measured, where the run diverged, and what was
@@ -106,7 +111,7 @@ class RunFolder:
             self.write_manifest()
         except OSError as error:
             self.close()
-            raise ConfigError(f"{path}: cannot be written ({error.strerror}); give another --workdir") from None
+            raise self._unwritable(error) from None
         except ConfigError:
             self.close()
             raise
@@ -144,10 +149,20 @@ class RunFolder:
         try:
             yield
         except OSError as error:
-            raise ConfigError(
-                f"{self.path}: cannot be written ({error.strerror});"
-                " mend that and give the same command: it goes on from the last checkpoint"
-            ) from None
+            raise self._unwritable(error) from None
+
+    def _unwritable(self, error: OSError) -> ConfigError:
+        """What is told of it: where a run is, another folder would begin it anew."""
+        mend = "make room" if error.errno in FULL else "mend that"
+        try:
+            there = self._holds_run()
+        except OSError:
+            there = False
+        if there:
+            mend += " and give the same command: it goes on from the last checkpoint"
+        else:
+            mend = f"{mend}, or give another --workdir"
+        return ConfigError(f"{self.path}: cannot be written ({error.strerror}); {mend}")
 
     def append_metrics(self, row: Row) -> None:
         """Add a line to metrics.jsonl; a number that is not finite is null there (JSON has no NaN)."""

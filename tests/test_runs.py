@@ -202,6 +202,27 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     assert not list(path.iterdir())
 
 
+def test_on_a_full_disk_a_run_goes_on_where_it_is_once_there_is_room(small_disk, fill):
+    path = small_disk / "run"
+    with open_folder(path) as folder:
+        folder.append_metrics({"step": 1, "loss": 0.5})
+        before = {name: (path / name).read_bytes() for name in ("config.json", "manifest.json", "metrics.jsonl")}
+        other = fill(small_disk)
+        full = f"{path}: cannot be written (No space left on device); make room and give the same command: it goes on"
+        with pytest.raises(ConfigError) as caught, folder.writing():
+            folder.append_metrics({"step": 2, "loss": 0.5, "more": "." * 4096})
+        assert str(caught.value).startswith(full)
+    message = refusal(path)
+    assert message.startswith(full)
+    assert "--workdir" not in message
+    assert {name: (path / name).read_bytes()[: len(there)] for name, there in before.items()} == before
+    assert "make room, or give another --workdir" in refusal(small_disk / "new")
+    other.unlink()
+    with open_folder(path) as folder:
+        assert [row["step"] for row in folder.cut_metrics(1)] == [1]
+    assert not list(path.glob("*.partial"))
+
+
 # --- one process a folder
 
 
