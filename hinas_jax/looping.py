@@ -145,6 +145,7 @@ class Loop(Generic[State]):
             with Progress(plan.what, plan.steps, done, self._say) as self._progress:
                 try:
                     while self._goes_on():
+                        self._folder.go_on_here(self._tally.step)
                         self._run_stretch(min(self._tally.reported + plan.stretch, plan.steps))
                 except KeyboardInterrupt:
                     with self._interruption.held():

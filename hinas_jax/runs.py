@@ -40,9 +40,10 @@ FILES: Final = (
 FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
-#: What manifest.json says of the processes before: the memory that they measured, where the run diverged, and what was
+#: What manifest.json says of the processes before: the memory that they measured, the environments
+#: other than the last one, where the run diverged, and what was
 #: changed for it to go on.
-HISTORY: Final = ("temp_bytes", "diverged", "mended")
+HISTORY: Final = ("temp_bytes", "environments", "diverged", "mended")
 
 
 #: Held while a process runs in the folder; says which one. It stays, for another process may be waiting on it.
@@ -88,6 +89,7 @@ class RunFolder:
         self._lock: int | None = None
         self._say = say
         self._history: dict[str, Any] = {}
+        self._here = self._environment = environment()
         self._facts: dict[str, Any] = {
             "kind": kind,
             "seed": config.seed,
@@ -107,6 +109,8 @@ class RunFolder:
                 self._clear()
             there = read_manifest(path)
             self._history = {name: there[name] for name in HISTORY if name in there}
+            if self._checkpoint_numbers():  # until a step is done here, it is what they were computed under
+                self._environment = self._here | {name: there[name] for name in self._here if name in there}
             self._claim(config)
             self.write_manifest()
         except OSError as error:
@@ -123,8 +127,27 @@ class RunFolder:
         """
         if "seconds" in facts:
             self._history.pop("diverged", None)
-        document = {**environment(), **self._facts, **self._history, **facts}
+        document = {**self._environment, **self._facts, **self._history, **facts}
         self.write("manifest.json", json.dumps(document, indent=2) + "\n")
+
+    def go_on_here(self, step: int) -> None:
+        """Tell and remember, before steps are done after ``step``, where the ones before ran under other versions.
+
+        manifest.json then holds this environment, and under ``environments`` those before, each with the last step that
+        was done under it.
+        """
+        if not is_first() or self._environment == self._here:
+            return
+        differing = _differing(self._environment, self._here)
+        self._say(
+            f"warning: the run goes on under another environment ({', '.join(differing)}):"
+            " from here on it rounds differently from the one that began"
+        )
+        earlier = self._history.setdefault("environments", [])
+        earlier.append({"until_step": step, **self._environment})
+        self._environment = self._here
+        with self.writing():
+            self.write_manifest()
 
     def note_divergence(self, step: int, kept: int) -> None:
         """Remember that the run diverged at ``step``, and that the checkpoint of step ``kept`` stays (0: none does).
@@ -297,7 +320,11 @@ class RunFolder:
         """Whether a run left anything here: any of what it writes may be lost."""
         if (self.path / "config.json").exists() or "kind" in read_manifest(self.path):
             return True
-        return any(facts.parent.name.isdecimal() for facts in (self.path / "checkpoints").glob("*/facts"))
+        return bool(self._checkpoint_numbers())
+
+    def _checkpoint_numbers(self) -> list[str]:
+        folders = (facts.parent for facts in (self.path / "checkpoints").glob("*/facts"))
+        return [folder.name for folder in folders if folder.name.isdecimal()]
 
 
 def environment() -> dict[str, Any]:
@@ -311,6 +338,24 @@ def environment() -> dict[str, Any]:
         "devices": jax.device_count(),
         "processes": jax.process_count(),
     }
+
+
+def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs between two environments, as in ``jax 0.10.2 -> 0.12.0``."""
+    one, other = ({**told, **_versions(told), "versions": None} for told in (before, now))
+    return [
+        f"{name} {_short(one.get(name))} -> {_short(told)}" for name, told in other.items() if one.get(name) != told
+    ]
+
+
+def _versions(environment: Mapping[str, Any]) -> dict[str, Any]:
+    versions = environment["versions"]
+    return dict(versions) if isinstance(versions, dict) else {}
+
+
+def _short(told: object) -> str:
+    """A revision by its first digits, and all else but for what nobody wrote."""
+    return "unknown" if told is None else str(told)[: 12 if len(str(told)) == 40 else 80]
 
 
 def _version(package: str) -> str | None:

@@ -13,7 +13,7 @@ import pytest
 
 import hinas_jax.runs
 from hinas_jax.config import Config, ConfigError, SearchConfig, TrainConfig
-from hinas_jax.runs import RunFolder
+from hinas_jax.runs import RunFolder, environment
 
 CONFIG = Config(seed=7)
 FILES = (
@@ -297,6 +297,53 @@ def test_the_manifest_tells_versions_device_and_the_facts_given(tmp_path):
     assert manifest["devices"] >= 1
     assert {"git_revision", "python", "backend", "device"} <= manifest.keys()
     assert all(manifest["versions"][name] for name in ("jax", "flax", "optax", "hinas-jax"))
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """A folder with a checkpoint that was written under another JAX, by another revision, on eight devices."""
+    open_folder(tmp_path).close()
+    (tmp_path / "checkpoints" / "1" / "facts").mkdir(parents=True)
+    file = tmp_path / "manifest.json"
+    manifest = json.loads(file.read_text())
+    manifest["versions"]["jax"] = "0.0.1"
+    manifest |= {"devices": 8, "git_revision": "a" * 40}
+    file.write_text(json.dumps(manifest))
+    return tmp_path, {name: manifest[name] for name in environment()}
+
+
+def test_going_on_in_another_environment_is_told_and_both_are_kept(elsewhere):
+    path, before = elsewhere
+    now, said = environment(), []
+    assert now["devices"] != 8
+    with open_folder(path, say=said.append) as folder:
+        assert json.loads((path / "manifest.json").read_text()) == {**before, **folder._facts}  # nothing was done yet
+        assert said == []
+        for step in (6, 9):
+            folder.go_on_here(step)
+    (line,) = said
+    assert line.startswith("warning: the run goes on under another environment (git_revision aaaaaaaaaaaa -> ")
+    assert f", devices 8 -> {now['devices']}, " in line
+    assert f"jax 0.0.1 -> {now['versions']['jax']})" in line
+    assert "python" not in line
+    with open_folder(path, say=said.append) as folder:
+        folder.go_on_here(9)
+        folder.write_manifest(seconds=1.0)
+    assert len(said) == 1
+    manifest = json.loads((path / "manifest.json").read_text())
+    assert {name: manifest[name] for name in now} == now
+    assert manifest["environments"] == [{"until_step": 6, **before}]
+
+
+def test_a_run_that_begins_anew_has_no_environment_before(elsewhere):
+    path, _ = elsewhere
+    said = []
+    with open_folder(path, restart=True, say=said.append) as folder:
+        folder.go_on_here(0)
+    assert said == []
+    manifest = json.loads((path / "manifest.json").read_text())
+    assert {name: manifest[name] for name in environment()} == environment()
+    assert "environments" not in manifest
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError, subprocess.CalledProcessError(128, "git")])

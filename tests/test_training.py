@@ -215,9 +215,14 @@ def test_a_killed_training_goes_on_to_the_same_bits(
         with pytest.raises(Killed):
             train(tiny_config, architecture, tmp_path, say=quiet)
     programs = len(list(quick_compiling.rglob("*-cache")))
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest | {"python": "3.0.1"}))
     said = []
     model = train(tiny_config, architecture, tmp_path, say=said.append)
     assert "going on after step 2 of 6" in said
+    assert sum("goes on under another environment (python 3.0.1 -> " in line for line in said) == 1
+    (before,) = json.loads((tmp_path / "manifest.json").read_text())["environments"]
+    assert (before["until_step"], before["python"]) == (2, "3.0.1")
     assert len(list(quick_compiling.rglob("*-cache"))) == programs  # nothing was compiled anew
     assert leaves_equal(model.variables, trained[1].variables)
     assert model.card == trained[1].card
