@@ -85,8 +85,16 @@ class Checkpoints:
                 if error is None:  # what went wrong first is told
                     raise
             finally:
-                if self._manager is not None:
-                    self._manager.close()
+                self._close(told=error is not None)
+
+    def _close(self, told: bool) -> None:
+        if self._manager is None:
+            return
+        try:
+            self._manager.close()
+        except Exception as failure:  # Orbax raises again, and as it came, what a save met
+            if not told:
+                raise self._unwritten(failure) from None
 
     def numbers(self) -> list[int]:
         """The numbers of all checkpoints, oldest first."""
@@ -199,6 +207,22 @@ class Checkpoints:
         if not whole:
             raise CheckpointError(f"{self._folder / str(number)} is damaged (its digest is another)")
         return Checkpoint(number, state, signed["facts"])
+
+    def facts(self, number: int) -> dict[str, Any]:
+        """The facts of checkpoint ``number``, without its state and unchecked.
+
+        Raises:
+            CheckpointError: there is no such checkpoint, or they cannot be read.
+        """
+        try:
+            read = self._manager.restore(number, args=ocp.args.Composite(facts=ocp.args.JsonRestore()))
+            return dict(read["facts"]["facts"])
+        except Exception as error:  # Orbax and TensorStore raise what they like
+            raise CheckpointError(f"{self._folder / str(number)} is damaged ({first_line(error)})") from None
+
+    def remove(self, number: int) -> None:
+        """Remove checkpoint ``number``."""
+        self._manager.delete(number)
 
     def _remove_old(self) -> None:
         """Remove what neither is among the last ones nor is the best that one of them names."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,15 @@ from jaxtyping import Array, Float
 
 
 class DivergenceError(ValueError):
-    """A loss or a gradient is NaN or infinite. The message is one line for people."""
+    """A loss or a gradient is NaN or infinite. The message is one line for people.
+
+    Attributes:
+        step: the first step of which that is so, counted from 1; 0 where none is known.
+    """
+
+    def __init__(self, message: str, step: int = 0) -> None:
+        super().__init__(message)
+        self.step = step
 
 
 @struct.dataclass
@@ -64,13 +72,25 @@ def require_finite(what: str, names: Sequence[str], outcomes: Outcome, first: in
     bad = [name for name, peak in zip(names, peaks[at], strict=True) if not np.isfinite(peak)]
     told = f"step {first + at}: {what} is {losses[at]:g}"
     if not bad:
-        raise DivergenceError(told)
-    where = "all parameter groups" if len(bad) == len(names) else ", ".join(bad)
-    raise DivergenceError(f"{told}, and the gradient is not finite in {where}")
+        raise DivergenceError(told, first + at)
+    where = "all parameter groups" if len(bad) == len(names) > 2 else ", ".join(bad)
+    raise DivergenceError(f"{told}, and the gradient is not finite in {where}", first + at)
 
 
-def mend(section: str, learning_rate: float, gradient_clip: float) -> str:
-    """What to do about it, by the fields of the config's ``section``: search or train."""
+#: The fields of a config that may differ where a run goes on after it diverged: they steer how far a step goes, and no
+#: state has another form for them.
+STEADYING: Final[Mapping[str, tuple[str, ...]]] = {
+    "search": (
+        "search.learning_rate", "search.final_learning_rate", "search.arch_learning_rate", "search.gradient_clip",
+    ),
+    "train": ("train.learning_rate", "train.gradient_clip"),
+}  # fmt: skip
+
+
+def mend(section: str, rates: Mapping[str, float], gradient_clip: float) -> str:
+    """What to do about it, by the fields of the config's ``section``, search or train: ``rates`` by name, the clip."""
+    fields = [f"{section}.{name} ({rate:g})" for name, rate in rates.items()]
     if not gradient_clip:
-        return f"lower {section}.learning_rate ({learning_rate:g}), or set {section}.gradient_clip"
-    return f"lower {section}.learning_rate ({learning_rate:g}) or {section}.gradient_clip ({gradient_clip:g})"
+        return f"lower {' or '.join(fields)}, or set {section}.gradient_clip"
+    fields.append(f"{section}.gradient_clip ({gradient_clip:g})")
+    return f"lower {', '.join(fields[:-1])} or {fields[-1]}"

@@ -18,7 +18,7 @@ import numpy as np
 from hinas_jax.checkpoints import Checkpoint, CheckpointError, Checkpoints
 from hinas_jax.divergence import DivergenceError, Outcome, require_finite
 from hinas_jax.interruption import Interruption
-from hinas_jax.processes import is_first, joined, largest, meet
+from hinas_jax.processes import from_first, is_first, joined, largest, meet
 from hinas_jax.progress import Progress
 from hinas_jax.run_files import Row
 from hinas_jax.runs import RunFolder
@@ -145,6 +145,7 @@ class Loop(Generic[State]):
             with Progress(plan.what, plan.steps, done, self._say) as self._progress:
                 try:
                     while self._goes_on():
+                        self._folder.go_on_here(self._tally.step)
                         self._run_stretch(min(self._tally.reported + plan.stretch, plan.steps))
                 except KeyboardInterrupt:
                     with self._interruption.held():
@@ -217,24 +218,54 @@ class Loop(Generic[State]):
         losses = self._tally.losses
         while len(self._pending) > late:
             first, outcomes = self._pending[0]
-            totals = {}
-            for name, told in outcomes.items():
-                self._require_finite(name, told, first)
-                totals[name] = float(np.sum(np.asarray(told.loss), dtype=np.float64))
+            self._require_finite(outcomes, first)
+            totals = {name: float(np.sum(np.asarray(told.loss), dtype=np.float64)) for name, told in outcomes.items()}
             with self._interruption.held():  # counted once, and not twice
                 losses |= {name: losses.get(name, 0.0) + total for name, total in totals.items()}
                 self._pending.pop(0)
             self._progress.show(loss=totals["loss"] / self._plan.count)
 
-    def _require_finite(self, name: str, told: Outcome, first: int) -> None:
-        try:
-            require_finite(name, self._plan.groups[name], told, first)
-        except DivergenceError as error:
-            kept = f"the checkpoint of step {self._saved[0]} stays" if self._saved[0] else "no step before was saved"
-            raise DivergenceError(
-                f"the {self._plan.name} diverged at {error}; {kept};"
-                f" {self._plan.mend}, and give --restart or another --workdir"
-            ) from None
+    def _require_finite(self, outcomes: dict[str, Outcome], first: int) -> None:
+        """Of several losses that are not finite in a call, the one of the earliest step is told: the others follow."""
+        errors = []
+        for name, told in outcomes.items():
+            try:
+                require_finite(name, self._plan.groups[name], told, first)
+            except DivergenceError as error:
+                errors.append(error)
+        if errors:
+            raise self._diverged(min(errors, key=lambda error: error.step))
+
+    def _diverged(self, error: DivergenceError) -> DivergenceError:
+        kept = int(from_first(lambda: str(self._drop_from(error.step - 1)).encode()))
+        with self._folder.writing():
+            self._folder.note_divergence(error.step, kept)
+        goes_on = f"goes on after step {kept}" if kept else "begins anew"
+        stays = (
+            f"the checkpoint of step {kept}, whose loss was finite, stays" if kept else "no such step before was saved"
+        )
+        return DivergenceError(
+            f"the {self._plan.name} diverged at {error}; {stays};"
+            f" {self._plan.mend}, and give the same command: it {goes_on}",
+            error.step,
+        )
+
+    def _drop_from(self, step: int) -> int:
+        """Remove the checkpoints of ``step`` and later: what an update left is not known to be good before its loss is.
+
+        Returns:
+            The step of the newest one that stays; 0: none does.
+        """
+        self._checkpoints.wait()
+        for number in reversed(self._checkpoints.numbers()):
+            try:
+                there = int(self._checkpoints.facts(number)["step"])
+            except CheckpointError:  # told when it is to be read
+                continue
+            if there < step:
+                return there
+            self._checkpoints.remove(number)
+        return 0
 
     def _report(self, end: int, row: dict[str, Any], score: Score | None) -> None:
         """A stretch is over: its row, the files of a new best, and a checkpoint."""

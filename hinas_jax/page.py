@@ -150,9 +150,13 @@ def _made(manifest: Mapping[str, Any]) -> dict[str, str]:
     """The manifest, flat: versions and digests each in one line."""
     flat = {}
     for name, value in manifest.items():
-        nested = isinstance(value, dict)
-        flat[name.replace("_", " ")] = ", ".join(f"{k} {v}" for k, v in value.items()) if nested else str(value)
+        told = value if isinstance(value, list) else [value]
+        flat[name.replace("_", " ")] = "; ".join(map(_flat, told))
     return flat
+
+
+def _flat(value: object) -> str:
+    return ", ".join(f"{k} {_flat(v)}" for k, v in value.items()) if isinstance(value, dict) else str(value)
 
 
 def _table(rows: Sequence[Sequence[str]], *, heading: bool = False) -> str:

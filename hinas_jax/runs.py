@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import importlib.metadata
 import json
 import math
+import operator
 import os
 import platform
 import shutil
@@ -19,8 +21,10 @@ import jax
 
 from hinas_jax.config import Config, ConfigError, differing_fields, load_config
 from hinas_jax.data.sources import prepared_digests
+from hinas_jax.divergence import STEADYING
 from hinas_jax.processes import agree, from_first, is_first, require_same
 from hinas_jax.run_files import Row, read_manifest
+from hinas_jax.saying import Say
 from hinas_jax.writing import append_line, write_whole
 
 PACKAGES: Final = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "dm-pix", "numpy", "hinas-jax")
@@ -30,6 +34,16 @@ PACKAGES: Final = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "dm-pix
 FILES: Final = (
     "config.json", "metrics.jsonl", "manifest.json", "architecture.json", "architecture.svg", "model.safetensors",
 )  # fmt: skip
+
+
+#: What the system says where a disk, or what a user may have of it, is full.
+FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+
+
+#: What manifest.json says of the processes before: the memory that they measured, the environments
+#: other than the last one, where the run diverged, and what was
+#: changed for it to go on.
+HISTORY: Final = ("temp_bytes", "environments", "diverged", "mended")
 
 
 #: Held while a process runs in the folder; says which one. It stays, for another process may be waiting on it.
@@ -46,7 +60,14 @@ class RunFolder:
     """
 
     def __init__(
-        self, path: Path, config: Config, kind: Kind, splits: Mapping[str, str], *, restart: bool = False
+        self,
+        path: Path,
+        config: Config,
+        kind: Kind,
+        splits: Mapping[str, str],
+        *,
+        restart: bool = False,
+        say: Say = print,
     ) -> None:
         """Open or create the folder, and write config.json and manifest.json.
 
@@ -56,6 +77,7 @@ class RunFolder:
             kind: what runs here.
             splits: digests of the pictures, by the name of their part.
             restart: clear what a run of this kind left there.
+            say: where lines for people go.
 
         Raises:
             ConfigError: it holds a run of another kind, config, or pictures, cannot be written, or another process
@@ -65,7 +87,10 @@ class RunFolder:
         self.path = path
         self._metrics = path / "metrics.jsonl"
         self._lock: int | None = None
-        self._facts = {
+        self._say = say
+        self._history: dict[str, Any] = {}
+        self._here = self._environment = environment()
+        self._facts: dict[str, Any] = {
             "kind": kind,
             "seed": config.seed,
             "data": {"root": config.data.root, "digests": prepared_digests(config.data.root)},
@@ -82,19 +107,55 @@ class RunFolder:
             self._take_lock()
             if restart:
                 self._clear()
+            there = read_manifest(path)
+            self._history = {name: there[name] for name in HISTORY if name in there}
+            if self._checkpoint_numbers():  # until a step is done here, it is what they were computed under
+                self._environment = self._here | {name: there[name] for name in self._here if name in there}
             self._claim(config)
-            self.write_manifest(**self._measured())
+            self.write_manifest()
         except OSError as error:
             self.close()
-            raise ConfigError(f"{path}: cannot be written ({error.strerror}); give another --workdir") from None
+            raise self._unwritable(error) from None
         except ConfigError:
             self.close()
             raise
 
     def write_manifest(self, **facts: Any) -> None:
-        """Write manifest.json: kind, seed, digests of the splits, versions, device, and ``facts`` (seconds)."""
-        document = {**environment(), **self._facts, **facts}
+        """Write manifest.json: kind, seed, digests of the splits, versions, device, and ``facts``.
+
+        Only a run that has come to its end tells its ``seconds``, and it has not diverged.
+        """
+        if "seconds" in facts:
+            self._history.pop("diverged", None)
+        document = {**self._environment, **self._facts, **self._history, **facts}
         self.write("manifest.json", json.dumps(document, indent=2) + "\n")
+
+    def go_on_here(self, step: int) -> None:
+        """Tell and remember, before steps are done after ``step``, where the ones before ran under other versions.
+
+        manifest.json then holds this environment, and under ``environments`` those before, each with the last step that
+        was done under it.
+        """
+        if not is_first() or self._environment == self._here:
+            return
+        differing = _differing(self._environment, self._here)
+        self._say(
+            f"warning: the run goes on under another environment ({', '.join(differing)}):"
+            " from here on it rounds differently from the one that began"
+        )
+        earlier = self._history.setdefault("environments", [])
+        earlier.append({"until_step": step, **self._environment})
+        self._environment = self._here
+        with self.writing():
+            self.write_manifest()
+
+    def note_divergence(self, step: int, kept: int) -> None:
+        """Remember that the run diverged at ``step``, and that the checkpoint of step ``kept`` stays (0: none does).
+
+        From then on it may go on with other values of the fields that ``divergence.STEADYING`` names.
+        """
+        self._history["diverged"] = {"step": step, "kept": kept}
+        self.write_manifest()
 
     def write(self, name: str, text: str) -> None:
         """Write a text file whole or not at all."""
@@ -111,10 +172,20 @@ class RunFolder:
         try:
             yield
         except OSError as error:
-            raise ConfigError(
-                f"{self.path}: cannot be written ({error.strerror});"
-                " mend that and give the same command: it goes on from the last checkpoint"
-            ) from None
+            raise self._unwritable(error) from None
+
+    def _unwritable(self, error: OSError) -> ConfigError:
+        """What is told of it: where a run is, another folder would begin it anew."""
+        mend = "make room" if error.errno in FULL else "mend that"
+        try:
+            there = self._holds_run()
+        except OSError:
+            there = False
+        if there:
+            mend += " and give the same command: it goes on from the last checkpoint"
+        else:
+            mend = f"{mend}, or give another --workdir"
+        return ConfigError(f"{self.path}: cannot be written ({error.strerror}); {mend}")
 
     def append_metrics(self, row: Row) -> None:
         """Add a line to metrics.jsonl; a number that is not finite is null there (JSON has no NaN)."""
@@ -183,20 +254,18 @@ class RunFolder:
         os.ftruncate(self._lock, 0)
         os.write(self._lock, f"process {os.getpid()} on {platform.node()}\n".encode())
 
-    def _measured(self) -> dict[str, Any]:
-        """What the processes before measured, and this one may not."""
-        return {"temp_bytes": self.temp_bytes()} if self.temp_bytes() else {}
-
     def temp_bytes(self) -> int:
         """What manifest.json says that the largest step takes; 0 where it says nothing."""
         told = read_manifest(self.path).get("temp_bytes")
         return told if isinstance(told, int) else 0
 
     def _claim(self, config: Config) -> None:
-        file = self.path / "config.json"
+        file, mended = self.path / "config.json", False
         if file.exists():
             there = load_config(str(file))
-            if names := differing_fields(there, config):
+            names = differing_fields(there, config)
+            mended = bool(names) and self._mend(names, there, config)
+            if names and not mended:
                 raise ConfigError(
                     f"{self.path} holds a run of another config (differing: {', '.join(names)});"
                     " give another --workdir, or --restart to begin anew there"
@@ -208,6 +277,22 @@ class RunFolder:
                     " give another --workdir, or --restart to begin anew there"
                 )
         self.write("config.json", config.to_json())
+        if mended:
+            del self._history["diverged"]
+
+    def _mend(self, names: list[str], there: Config, config: Config) -> bool:
+        """Whether a run that diverged may go on with other values of these fields; if so manifest.json tells them."""
+        diverged = self._history.get("diverged")
+        if diverged is None or not set(names) <= set(STEADYING[self._facts["kind"]]):
+            return False
+        changed = {name: [operator.attrgetter(name)(one) for one in (there, config)] for name in names}
+        mended = self._history.setdefault("mended", [])
+        if (entry := diverged | {"changed": changed}) not in mended:  # it is, if a process was killed before it went on
+            mended.append(entry)
+        self.write_manifest()
+        told = ", ".join(f"{name} {after:g} (before: {before:g})" for name, (before, after) in changed.items())
+        self._say(f"the run diverged at step {diverged['step']}; from here on {told}")
+        return True
 
     def _refuse_other_kind(self, kind: Kind) -> None:
         there = read_manifest(self.path).get("kind", kind)
@@ -235,7 +320,11 @@ class RunFolder:
         """Whether a run left anything here: any of what it writes may be lost."""
         if (self.path / "config.json").exists() or "kind" in read_manifest(self.path):
             return True
-        return any(facts.parent.name.isdecimal() for facts in (self.path / "checkpoints").glob("*/facts"))
+        return bool(self._checkpoint_numbers())
+
+    def _checkpoint_numbers(self) -> list[str]:
+        folders = (facts.parent for facts in (self.path / "checkpoints").glob("*/facts"))
+        return [folder.name for folder in folders if folder.name.isdecimal()]
 
 
 def environment() -> dict[str, Any]:
@@ -249,6 +338,24 @@ def environment() -> dict[str, Any]:
         "devices": jax.device_count(),
         "processes": jax.process_count(),
     }
+
+
+def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs between two environments, as in ``jax 0.10.2 -> 0.12.0``."""
+    one, other = ({**told, **_versions(told), "versions": None} for told in (before, now))
+    return [
+        f"{name} {_short(one.get(name))} -> {_short(told)}" for name, told in other.items() if one.get(name) != told
+    ]
+
+
+def _versions(environment: Mapping[str, Any]) -> dict[str, Any]:
+    versions = environment["versions"]
+    return dict(versions) if isinstance(versions, dict) else {}
+
+
+def _short(told: object) -> str:
+    """A revision by its first digits, and all else but for what nobody wrote."""
+    return "unknown" if told is None else str(told)[: 12 if len(str(told)) == 40 else 80]
 
 
 def _version(package: str) -> str | None:

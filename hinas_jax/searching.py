@@ -69,7 +69,7 @@ def search(
     digests = {name: part.digest() for name, part in zip("WAV", parts, strict=True)}
     if batch == "auto":
         config = _fit_batch(config, workdir, parts[:2], restart, say)
-    with RunFolder(workdir, config, "search", digests, restart=restart) as folder:
+    with RunFolder(workdir, config, "search", digests, restart=restart, say=say) as folder:
         work = _Search(config, folder, task, parts, say)
         state = work.start()
         loop = Loop(folder, work.plan(state), work, say, started, config.compute.checkpoint_seconds)
@@ -266,4 +266,5 @@ def _variables(state: SearchState) -> dict[str, Tree]:
 
 
 def _mend(config: Config) -> str:
-    return mend("search", config.search.learning_rate, config.search.gradient_clip)
+    rates = {name: getattr(config.search, name) for name in ("learning_rate", "arch_learning_rate")}
+    return mend("search", rates, config.search.gradient_clip)

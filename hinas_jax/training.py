@@ -102,7 +102,7 @@ def train(
     splits = {"train": used.digest(), "V": v.digest()}
     if batch == "auto":
         config = _fit_batch(config, network, workdir, used, restart, say)
-    with RunFolder(workdir, config, "train", splits, restart=restart) as folder:
+    with RunFolder(workdir, config, "train", splits, restart=restart, say=say) as folder:
         with folder.writing():
             agree(lambda: _claim_architecture(folder, network) if is_first() else None)
         say(f"pictures: {len(used)} to train on, {len(v)} to validate with; {network.parameters():,} parameters")
@@ -262,7 +262,7 @@ def _variables(state: TrainState) -> dict[str, Tree]:
 
 
 def _mend(config: Config) -> str:
-    return mend("train", config.train.learning_rate, config.train.gradient_clip)
+    return mend("train", {"learning_rate": config.train.learning_rate}, config.train.gradient_clip)
 
 
 def _first_supernet(config: Config, network: Architecture) -> dict[str, Tree]:

@@ -3,7 +3,8 @@
 import dataclasses
 import os
 import shutil
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
@@ -77,6 +78,32 @@ def usual_fusions(quick_compiling: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     """Fuse as for users, where two programs must round alike; all else is as with ``quick_compiling``."""
     del quick_compiling
     monkeypatch.delitem(QUICK, FUSIONS, raising=False)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder that is a disk of its own, of a megabyte."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no disk can be mounted here (mount -t tmpfs needs root)")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture
+def fill() -> Callable[[Path], Path]:
+    """What fills a disk to its last byte with one file, and returns that."""
+
+    def write(disk: Path) -> Path:
+        file = disk / "other"
+        with file.open("wb", buffering=0) as writing, pytest.raises(OSError, match="No space left on device"):
+            while True:
+                writing.write(bytes(4096))
+        return file
+
+    return write
 
 
 @pytest.fixture

@@ -206,3 +206,29 @@ def test_what_a_killed_process_left_of_a_checkpoint_is_none(saved):
     with Checkpoints(saved) as checkpoints:
         checkpoints.save(dataclasses.replace(state(3)), FACTS)
     assert newest(saved).number == 3
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_full_disk_leaves_the_checkpoint_before_and_takes_the_next_once_there_is_room(small_disk, fill, waits):
+    folder = small_disk / "checkpoints"
+    with Checkpoints(folder) as checkpoints:
+        checkpoints.save(state(1), FACTS)
+    other = fill(small_disk)
+    with (
+        pytest.raises(CheckpointError, match=r"a checkpoint cannot be written .*; mend that and give") as caught,
+        Checkpoints(folder) as checkpoints,
+    ):
+        checkpoints.save(state(2), FACTS)
+        if waits:
+            checkpoints.wait()
+    assert "\n" not in str(caught.value)
+    said = []
+    found = newest(folder, said)
+    assert (found.number, said) == (1, [])
+    assert same(found.state, state(1))
+    other.unlink()
+    with Checkpoints(folder) as checkpoints:
+        checkpoints.save(state(3), FACTS)
+    found = newest(folder)
+    assert found.number == 2
+    assert same(found.state, state(3))

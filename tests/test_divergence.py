@@ -41,11 +41,16 @@ def test_the_first_step_is_told_with_the_groups():
         "step 8: loss is 0.25, and the gradient is not finite in start"
     )
     assert told_of([np.inf], [[np.nan, np.nan]]) == (
-        "step 7: loss is inf, and the gradient is not finite in all parameter groups"
+        f"step 7: loss is inf, and the gradient is not finite in {', '.join(NAMES)}"
     )
+    with pytest.raises(DivergenceError, match=r"not finite in all parameter groups$") as caught:
+        require_finite("loss", (*NAMES, "z"), Outcome(np.zeros(2), np.array([[0.0] * 3, [np.nan] * 3])), first=7)
+    assert caught.value.step == 8
     assert told_of([np.nan], [fine]) == "step 7: loss is nan"
 
 
 def test_the_mend_names_the_fields_with_their_values():
-    assert mend("search", 0.025, 0.5) == "lower search.learning_rate (0.025) or search.gradient_clip (0.5)"
-    assert mend("train", 0.05, 0.0) == "lower train.learning_rate (0.05), or set train.gradient_clip"
+    rates = {"learning_rate": 0.025, "arch_learning_rate": 0.001}
+    fields = "lower search.learning_rate (0.025), search.arch_learning_rate (0.001) or search.gradient_clip (0.5)"
+    assert mend("search", rates, 0.5) == fields
+    assert mend("train", {"learning_rate": 0.05}, 0.0) == "lower train.learning_rate (0.05), or set train.gradient_clip"

@@ -1,5 +1,7 @@
 """The steps of a search, and a network, lower for GPUs of both makers and TPU on a machine that has none of them."""
 
+import dataclasses
+
 import jax
 import jax.export
 import jax.numpy as jnp
@@ -9,17 +11,19 @@ from jax.sharding import AbstractMesh, AxisType
 from tiny import picture, random_variables
 
 from hinas_jax.architecture import Architecture, CellArchitecture, Edge
-from hinas_jax.config import Config, LossConfig, SearchConfig, TaskConfig, TrainConfig
-from hinas_jax.data.patches import to_device
+from hinas_jax.config import ComputeConfig, Config, LossConfig, SearchConfig, TaskConfig, TrainConfig
+from hinas_jax.data.patches import draw_patches, sample, sizes_of, to_device
 from hinas_jax.data.sources import PictureSet
+from hinas_jax.data.streaming import StreamedPatches
 from hinas_jax.mesh import DATA, whole
+from hinas_jax.objective import f_net
 from hinas_jax.optimisers import training_optimiser
 from hinas_jax.searcher import make_searcher, search_steps
 from hinas_jax.space.folded import apply_folded, fold
 from hinas_jax.space.initialise import initialise, variable_shapes
 from hinas_jax.space.network import Network
 from hinas_jax.space.search_space import SearchSpace
-from hinas_jax.tasks import restore, task_of
+from hinas_jax.tasks import crop_side, degrade_crops, restore, task_of
 from hinas_jax.trainer import Trainer, train_steps
 
 PLATFORMS = ("cuda", "rocm", "tpu")
@@ -35,6 +39,17 @@ def lower(function, *arguments, **options):
 TASKS = {
     "denoise": TaskConfig(),
     "super_resolve": TaskConfig("super_resolve", scale=2, channels=3),
+}
+
+
+#: With what each one draws: a strength of a set, or of a range.
+DEGRADATIONS = {
+    "denoise": TaskConfig(draw="range"),
+    "super_resolve": TASKS["super_resolve"],
+    "deblock": TaskConfig("deblock"),
+    "deblock in colour": TaskConfig("deblock", channels=3, draw="range"),
+    "deblur": TaskConfig("deblur", blurs=(0.5, 1.0), channels=3),
+    "paired": TaskConfig("paired", channels=3),
 }
 
 
@@ -66,6 +81,53 @@ def test_the_steps_of_a_search_lower(step, moved, name):
     clean = picture(2, 12 * task.scale, 12 * task.scale, task.channels)
     exported = lower(getattr(searcher, step), state, degraded, clean)
     assert told(exported) == shapes(state) + outcomes(getattr(state, moved))
+
+
+@pytest.mark.parametrize("name", DEGRADATIONS)
+@pytest.mark.parametrize("residence", ["device", "host"])
+def test_sampling_and_degrading_lower(name, residence):
+    """What comes before the network in every step, of pictures on the device and of patches from the host."""
+    task = DEGRADATIONS[name].build()
+    side, data_channels = crop_side(task, 12), task.channels * (2 if task.paired else 1)
+    pictures = PictureSet(("a",), (np.zeros((side + 1, side + 2, data_channels), np.uint8),))
+    squares = jnp.zeros((1, 2, side, side, data_channels), jnp.uint8)
+    source = to_device(pictures) if residence == "device" else StreamedPatches(squares, sizes_of(pictures))
+
+    def take(seed, step, source):
+        draw, degrade = jax.random.split(jax.random.key(seed))
+        draws = draw_patches(draw, jnp.zeros(2, jnp.int32), source.sizes, side)
+        return degrade_crops(task, degrade, sample(source, step, draws, side))
+
+    exported = lower(take, 0, jnp.asarray(0, jnp.int32), source)
+    clean = 12 * task.scale
+    expected = [((2, 12, 12, task.channels), jnp.float32), ((2, clean, clean, task.channels), jnp.float32)]
+    assert told(exported) == expected
+
+
+def test_the_step_of_alpha_and_beta_lowers_in_bfloat16_recomputed_and_of_second_order():
+    compute = ComputeConfig(precision="bfloat16", remat="cell")
+    settings = SearchConfig(patch=12, arch_gradient="second-order")
+    space = dataclasses.replace(SPACE, width_factors=(1,))  # the step is the largest program here
+    searcher = make_searcher(Config(space=space, search=settings, compute=compute), 5)
+    state = jax.eval_shape(searcher.init, jax.random.key(0))
+    a, w = (picture(2, 12, 12, 1), picture(2, 12, 12, 1)), (picture(2, 12, 12, 1), picture(2, 12, 12, 1))
+    exported = lower(lambda state, a, w: searcher.arch_step(state, *a, w), state, a, w)
+    assert told(exported) == shapes(state) + outcomes(state.arch)
+    assert "bf16" in exported.mlir_module()
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", TASKS)
+def test_the_evaluation_of_a_supernet_lowers(name, precision):
+    """What runs on the tiles of V."""
+    task = TASKS[name]
+    searcher = make_searcher(Config(task=task, space=SPACE, compute=ComputeConfig(precision=precision)), 5)
+    state = jax.eval_shape(searcher.init, jax.random.key(0))
+    variables = {"params": state.params, "arch": state.arch, "batch_stats": state.batch_stats}
+    tiles = picture(2, 12, 12, task.channels)
+    exported = lower(lambda variables, tiles: f_net(searcher.net, searcher.task, variables, tiles), variables, tiles)
+    clean = 12 * task.scale
+    assert told(exported) == [((2, clean, clean, task.channels), jnp.float32)]
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import hinas_jax.runs
-from hinas_jax.config import Config, ConfigError, SearchConfig
-from hinas_jax.runs import RunFolder
+from hinas_jax.config import Config, ConfigError, SearchConfig, TrainConfig
+from hinas_jax.runs import RunFolder, environment
 
 CONFIG = Config(seed=7)
 FILES = (
@@ -21,8 +21,8 @@ FILES = (
 )  # fmt: skip
 
 
-def open_folder(path, config=CONFIG, kind="search", splits=None, *, restart=False):
-    return RunFolder(path, config, kind, splits or {"W": "abc"}, restart=restart)
+def open_folder(path, config=CONFIG, kind="search", splits=None, *, restart=False, say=print):
+    return RunFolder(path, config, kind, splits or {"W": "abc"}, restart=restart, say=say)
 
 
 def refusal(*arguments, **options):
@@ -66,6 +66,55 @@ def test_another_config_is_refused_with_the_fields_that_differ(finished):
     assert "differing: seed, search.epochs" in message
     assert "--restart" in message
     assert Config.from_json((finished / "config.json").read_text()) == CONFIG
+
+
+def with_rate(rate, **fields):
+    return dataclasses.replace(CONFIG, search=SearchConfig(learning_rate=rate, **fields))
+
+
+def test_only_after_a_divergence_may_rates_and_clip_differ_and_nothing_else(tmp_path):
+    lower = with_rate(0.01, gradient_clip=0.1)
+    open_folder(tmp_path).close()
+    assert "differing: search.learning_rate, search.gradient_clip" in refusal(tmp_path, lower)
+    with open_folder(tmp_path) as folder:
+        folder.note_divergence(7, 5)
+    assert "differing: search.epochs" in refusal(tmp_path, with_rate(0.01, epochs=3))
+    assert "differing: train.learning_rate" in refusal(
+        tmp_path, dataclasses.replace(CONFIG, train=TrainConfig(learning_rate=0.01))
+    )
+    said = []
+    open_folder(tmp_path, lower, say=said.append).close()
+    fields = "search.learning_rate 0.01 (before: 0.025), search.gradient_clip 0.1 (before: 0.5)"
+    assert said == [f"the run diverged at step 7; from here on {fields}"]
+    assert Config.from_json((tmp_path / "config.json").read_text()) == lower
+    open_folder(tmp_path, lower, say=said.append).close()
+    assert len(said) == 1
+    assert "differing: search.learning_rate" in refusal(tmp_path, with_rate(0.001, gradient_clip=0.1))
+    changed = {"search.learning_rate": [0.025, 0.01], "search.gradient_clip": [0.5, 0.1]}
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["mended"] == [{"step": 7, "kept": 5, "changed": changed}]
+    assert "diverged" not in manifest
+
+
+def test_a_process_killed_while_it_mends_a_run_is_followed_by_one_that_does(tmp_path, monkeypatch):
+    with open_folder(tmp_path) as folder:
+        folder.note_divergence(7, 5)
+    write = RunFolder.write
+
+    class Killed(BaseException):
+        pass
+
+    def write_until_config(folder, name, text):
+        if name == "config.json":
+            raise Killed
+        write(folder, name, text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "write", write_until_config)
+        with pytest.raises(Killed):
+            open_folder(tmp_path, with_rate(0.01))
+    open_folder(tmp_path, with_rate(0.01)).close()
+    assert len(json.loads((tmp_path / "manifest.json").read_text())["mended"]) == 1
 
 
 def test_restart_clears_the_run_and_nothing_else(finished):
@@ -153,6 +202,27 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     assert not list(path.iterdir())
 
 
+def test_on_a_full_disk_a_run_goes_on_where_it_is_once_there_is_room(small_disk, fill):
+    path = small_disk / "run"
+    with open_folder(path) as folder:
+        folder.append_metrics({"step": 1, "loss": 0.5})
+        before = {name: (path / name).read_bytes() for name in ("config.json", "manifest.json", "metrics.jsonl")}
+        other = fill(small_disk)
+        full = f"{path}: cannot be written (No space left on device); make room and give the same command: it goes on"
+        with pytest.raises(ConfigError) as caught, folder.writing():
+            folder.append_metrics({"step": 2, "loss": 0.5, "more": "." * 4096})
+        assert str(caught.value).startswith(full)
+    message = refusal(path)
+    assert message.startswith(full)
+    assert "--workdir" not in message
+    assert {name: (path / name).read_bytes()[: len(there)] for name, there in before.items()} == before
+    assert "make room, or give another --workdir" in refusal(small_disk / "new")
+    other.unlink()
+    with open_folder(path) as folder:
+        assert [row["step"] for row in folder.cut_metrics(1)] == [1]
+    assert not list(path.glob("*.partial"))
+
+
 # --- one process a folder
 
 
@@ -227,6 +297,53 @@ def test_the_manifest_tells_versions_device_and_the_facts_given(tmp_path):
     assert manifest["devices"] >= 1
     assert {"git_revision", "python", "backend", "device"} <= manifest.keys()
     assert all(manifest["versions"][name] for name in ("jax", "flax", "optax", "hinas-jax"))
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """A folder with a checkpoint that was written under another JAX, by another revision, on eight devices."""
+    open_folder(tmp_path).close()
+    (tmp_path / "checkpoints" / "1" / "facts").mkdir(parents=True)
+    file = tmp_path / "manifest.json"
+    manifest = json.loads(file.read_text())
+    manifest["versions"]["jax"] = "0.0.1"
+    manifest |= {"devices": 8, "git_revision": "a" * 40}
+    file.write_text(json.dumps(manifest))
+    return tmp_path, {name: manifest[name] for name in environment()}
+
+
+def test_going_on_in_another_environment_is_told_and_both_are_kept(elsewhere):
+    path, before = elsewhere
+    now, said = environment(), []
+    assert now["devices"] != 8
+    with open_folder(path, say=said.append) as folder:
+        assert json.loads((path / "manifest.json").read_text()) == {**before, **folder._facts}  # nothing was done yet
+        assert said == []
+        for step in (6, 9):
+            folder.go_on_here(step)
+    (line,) = said
+    assert line.startswith("warning: the run goes on under another environment (git_revision aaaaaaaaaaaa -> ")
+    assert f", devices 8 -> {now['devices']}, " in line
+    assert f"jax 0.0.1 -> {now['versions']['jax']})" in line
+    assert "python" not in line
+    with open_folder(path, say=said.append) as folder:
+        folder.go_on_here(9)
+        folder.write_manifest(seconds=1.0)
+    assert len(said) == 1
+    manifest = json.loads((path / "manifest.json").read_text())
+    assert {name: manifest[name] for name in now} == now
+    assert manifest["environments"] == [{"until_step": 6, **before}]
+
+
+def test_a_run_that_begins_anew_has_no_environment_before(elsewhere):
+    path, _ = elsewhere
+    said = []
+    with open_folder(path, restart=True, say=said.append) as folder:
+        folder.go_on_here(0)
+    assert said == []
+    manifest = json.loads((path / "manifest.json").read_text())
+    assert {name: manifest[name] for name in environment()} == environment()
+    assert "environments" not in manifest
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError, subprocess.CalledProcessError(128, "git")])

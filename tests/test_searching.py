@@ -285,6 +285,42 @@ def test_a_search_without_any_finite_score_says_so(tiny_config, tmp_path, monkey
     assert "\n" not in str(caught.value)
 
 
+@pytest.fixture(scope="module")
+def diverged(tiny_config, tmp_path_factory, quick_compiling):
+    """The folder of a search, saved at every step, whose alpha is NaN after step 4; and what it told."""
+    del quick_compiling
+    workdir, call = tmp_path_factory.mktemp("diverged") / "run", searching._Search.call
+
+    def call_and_spoil(work, state, done):
+        state, outcomes = call(work, state, done)
+        if done == STEPS:  # the first step that moves alpha and beta
+            state = dataclasses.replace(state, arch=state.arch | {"alpha": state.arch["alpha"] * np.nan})
+        return state, outcomes
+
+    compute = dataclasses.replace(tiny_config.compute, checkpoint_seconds=1e-6)
+    config = dataclasses.replace(tiny_config, compute=compute)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(searching._Search, "call", call_and_spoil)
+        with pytest.raises(DivergenceError) as caught:
+            search(config, workdir, say=quiet)
+    return config, workdir, str(caught.value)
+
+
+def test_a_search_that_diverges_tells_step_and_group_and_keeps_the_last_good_state(diverged):
+    _, workdir, message = diverged
+    assert message.startswith(
+        "the search diverged at step 5: arch_loss is nan, and the gradient is not finite in alpha, beta;"
+        " the checkpoint of step 3, whose loss was finite, stays; "
+    )
+    assert "\n" not in message
+    with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
+        read = [checkpoints.read(number) for number in checkpoints.numbers()]
+    assert [one.facts["step"] for one in read][-1] == 3
+    assert all(np.isfinite(leaf).all() for one in read for leaf in jax.tree.leaves(one.state))
+    assert "lower search.learning_rate (0.025), search.arch_learning_rate (0.5) or search.gradient_clip " in message
+    assert message.endswith(", and give the same command: it goes on after step 3")
+
+
 def test_before_the_first_evaluation_the_architecture_file_is_valid(
     tiny_config, tmp_path, monkeypatch, quick_compiling
 ):
