@@ -311,6 +311,10 @@ def bombs():
     pixels = png_chunk(b"IDAT", zlib.compress(bytes(WIDTH * 3 + 1) * HEIGHT))
     packed = zlib.compress(bytes(50_000_000), 9)
     strips = b"II*\0" + struct.pack("<IHHHII", 8, 1, 273, 4, 2**31, 26) + bytes(4)
+    many = 10_000_000
+    bits = b"II*\0" + struct.pack("<IHHHII", 8, 1, 258, 3, many, 26) + bytes(4 + 2 * many)
+    orientation = b"II*\0" + struct.pack("<IHHHII", 8, 1, 274, 3, many, 26) + bytes(4 + 2 * many)
+    notes = png_chunk(b"eXIf", orientation)
     return {
         "pixels.png": (png_of(60_000, 60_000, pixels), "too many pixels, more than 178,956,970"),
         "wider_than_anything.png": (png_of(2**31 - 1, 2**31 - 1, pixels), "too many pixels"),
@@ -322,6 +326,9 @@ def bombs():
         ),
         "page.ppm": (b"P6 100000 100000 255\n" + bytes(30), "too many pixels"),
         "strips.tif": (strips, "more than 131,072 parts"),
+        "bits.tif": (bits, "as many values of one tag"),
+        "notes.png": (png_of(WIDTH, HEIGHT, notes, pixels), "notes take more than 1,048,576 bytes"),
+        "notes_behind.png": (png_of(WIDTH, HEIGHT, pixels, notes), "notes take more than 1,048,576 bytes"),
     }
 
 

@@ -27,7 +27,7 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from hinas_jax.data.colour import to_grey
 from hinas_jax.data.deep_colour import is_deep_colour, is_misread, read_levels
 from hinas_jax.data.names import printable
-from hinas_jax.data.tiff import count_parts, no_remarks
+from hinas_jax.data.tiff import most_values, no_remarks
 
 #: The formats that are read, by Pillow's names; JPEG includes the MPO of some cameras.
 READ_FORMATS: Final = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
@@ -35,7 +35,8 @@ READ_FORMATS: Final = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 MOST_PIXELS: Final = 2**29 // 3  #: pixels of a picture, 178,956,970: the limit that Pillow sets by default
 LARGEST_FILE: Final = 2**31  #: bytes of a file
 LARGEST_DPI: Final = 10_000
-MOST_PARTS: Final = 2**17  #: strips or tiles of a TIFF file
+MOST_PARTS: Final = 2**17  #: strips or tiles of a TIFF file, and values of any of its tags that are no data
+LONGEST_NOTES: Final = 2**20  #: bytes of the camera's notes (EXIF)
 
 _GREY_MODES: Final = ("1", "L", "LA", "La")
 _COLOUR_MODES: Final = ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
@@ -171,8 +172,8 @@ def _check_file(path: Path) -> None:
 
 def _open(file: BinaryIO, path: Path) -> ImageFile.ImageFile:
     """Open a file, refusing by what it says of itself before its pixels are decoded."""
-    if count_parts(file) > MOST_PARTS:
-        raise PictureError(f"{path}: in more than {MOST_PARTS:,} parts; save it as a PNG")
+    if most_values(file, MOST_PARTS) > MOST_PARTS:
+        raise PictureError(f"{path}: in more than {MOST_PARTS:,} parts, or as many values of one tag; save it as a PNG")
     image = Image.open(file, formats=READ_FORMATS)
     _check_claims(image, path)
     return image
@@ -207,6 +208,8 @@ def _load_upright(image: ImageFile.ImageFile) -> None:
     by_libtiff = any(tile.codec_name == "libtiff" for tile in image.tile)
     with no_remarks() if by_libtiff else contextlib.nullcontext():
         image.load()
+    if len(image.info.get("exif") or b"") > LONGEST_NOTES:  # Pillow makes objects of what they hold
+        raise ValueError(f"the camera's notes take more than {LONGEST_NOTES:,} bytes")
     with contextlib.suppress(Exception):  # the camera's notes may be unreadable: that must not cost the picture
         ImageOps.exif_transpose(image, in_place=True)
 

@@ -1,4 +1,4 @@
-"""What is particular to TIFF: how many parts a file claims, told before memory is taken, and libtiff's remarks."""
+"""What is particular to TIFF: how many values a file claims, told before memory is taken, and libtiff's remarks."""
 
 from __future__ import annotations
 
@@ -12,18 +12,24 @@ from typing import BinaryIO, Final
 #: The first bytes of a TIFF file: its byte order, and whether it is a BigTIFF.
 _KINDS: Final = {b"II*\0": ("<", False), b"MM\0*": (">", False), b"II+\0": ("<", True), b"MM\0+": (">", True)}
 
-_OFFSETS: Final = (273, 324)  # of strips, of tiles
-_MOST_TAGS: Final = 65535
+#: Tags that carry data for other programs: profiles, notes, layers. As bytes or text they may be of any length. All
+#: others describe the picture, and of those Pillow makes an object of each value, whatever their type.
+_DATA: Final = frozenset({270, 700, 33723, 34377, 34675, 37500, 37510, 37724, *range(40000, 65536)})
+_BYTES: Final = frozenset({1, 2, 7})  # types that Pillow leaves as they are: bytes, text, undefined
 
 
-def count_parts(file: BinaryIO) -> int:
-    """How many strips or tiles the first picture of a TIFF claims; 0 for other and damaged files.
+def most_values(file: BinaryIO, most: int) -> int:
+    """How many values a tag of the first picture of a TIFF claims at most; 0 for other and damaged files.
 
-    The file is left at its start.
+    Among them are the strips or tiles. Not counted are those of data for other programs, such as profiles.
+
+    Args:
+        file: read from its start, where it is left.
+        most: as many tags are looked at; where there are more, their number is the answer.
     """
     try:
         kind = _KINDS.get(file.read(4))
-        return 0 if kind is None else _most_offsets(file, *kind)
+        return 0 if kind is None else _most_values(file, most, *kind)
     except struct.error:
         return 0
     finally:
@@ -47,14 +53,16 @@ def no_remarks() -> Iterator[None]:
         os.close(kept)
 
 
-def _most_offsets(file: BinaryIO, order: str, big: bool) -> int:
+def _most_values(file: BinaryIO, most: int, order: str, big: bool) -> int:
     if big:
         file.seek(8)
     place, count, entry = ("Q", "Q", "HHQ8x") if big else ("I", "H", "HHI4x")
     file.seek(min(_unpack(file, order + place)[0], 2**62))
     (tags,) = _unpack(file, order + count)
-    entries = struct.iter_unpack(order + entry, _whole(file.read(min(tags, _MOST_TAGS) * (20 if big else 12)), big))
-    return max((values for tag, _, values in entries if tag in _OFFSETS), default=0)
+    if tags > most:
+        return tags
+    entries = struct.iter_unpack(order + entry, _whole(file.read(tags * (20 if big else 12)), big))
+    return max((values for tag, kind, values in entries if not (tag in _DATA and kind in _BYTES)), default=0)
 
 
 def _unpack(file: BinaryIO, form: str) -> tuple[int, ...]:
