@@ -297,7 +297,11 @@ def load_config(name: str) -> Config:
     """
     named = name in config_names()
     path = config_folder() / f"{name}.py" if named else Path(name)
-    if not path.is_file() or path.suffix not in (".py", ".json"):
+    try:
+        there = path.is_file() and path.suffix in (".py", ".json")
+    except OSError:  # a name that is too long, or a folder that cannot be entered
+        there = False
+    if not there:
         raise ConfigError(f"there is no config {name!r}; known are {', '.join(config_names())}, or give a file's path")
     try:
         if path.suffix == ".json":

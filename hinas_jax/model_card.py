@@ -37,9 +37,9 @@ def opened(path: Path) -> Iterator[Any]:
     Raises:
         ModelError: it cannot be opened, or what is done within finds it wrong; the message names the file.
     """
-    if path.is_dir():
-        raise ModelError(f"{path} is a folder; give the model file, {path / 'model.safetensors'}")
     try:
+        if path.is_dir():
+            raise ModelError(f"this is a folder; give the model file, {path / 'model.safetensors'}")
         _check_header(path)
         with safe_open(path, "numpy") as file:
             yield file

@@ -96,9 +96,12 @@ def write_page(folders: Sequence[Path], page: Path) -> list[Path]:
 
 
 def _runs_in(folder: Path) -> list[Path]:
-    if (folder / "metrics.jsonl").is_file():
-        return [folder]
-    below = sorted(path.parent for path in folder.glob("*/metrics.jsonl"))
+    try:
+        if (folder / "metrics.jsonl").is_file():
+            return [folder]
+        below = sorted(path.parent for path in folder.glob("*/metrics.jsonl"))
+    except OSError as error:
+        raise ReportError(f"{folder}: cannot be read ({error.strerror}); give the folder of a run") from None
     if not below:
         raise ReportError(f"{folder} holds no run (no metrics.jsonl); give the folder of a search or a training")
     return below

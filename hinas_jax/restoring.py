@@ -142,6 +142,8 @@ def restore_files(
             say(count + printable(results.add(source, name)))
         except PictureError as error:
             refuse(PictureError(f"{count}{error}"))
+        except OSError as error:  # of a path that nobody has looked at before, as a result's name that is too long
+            refuse(PictureError(f"{count}{source}: {error.filename}: {error.strerror}; rename it"))
     return len(errors)
 
 
@@ -197,13 +199,16 @@ def _targets(inputs: Sequence[Path], output: Path, refuse: Callable[[PictureErro
     """Each picture, and its name in the output folder."""
     targets: list[tuple[Path, Path]] = []
     for given in inputs:
-        if not given.is_dir():
-            targets.append((given, Path(given.name)))
-            continue
         try:
+            if not given.is_dir():
+                targets.append((given, Path(given.name)))
+                continue
             found = find_pictures(given, refuse)
         except PictureError as error:
             refuse(error)
+            continue
+        except OSError as error:
+            refuse(PictureError(f"{given}: cannot be read ({error.strerror}); check the path"))
             continue
         results = output.resolve()
         if given.resolve() in results.parents:  # an earlier run's results are no inputs

@@ -121,3 +121,58 @@ def test_a_path_of_any_bytes_is_told_in_one_line(capsys, pictures):
     assert drawing.exists()
     message = mistake(capsys, "draw", os.fsdecode(b"\x1b[2Jcaf\xe9.json"), "--output", drawing)
     assert message.startswith(r"hinas: \x1b[2Jcaf\xe9.json: cannot be read")
+
+
+LONG = "a" * 300
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["search", LONG, "--workdir", "{pictures}/run"],
+        ["search", "debug", "--workdir", "{pictures}/run", "--data.root", f"/tmp/{LONG}"],
+        ["search", "debug", "--workdir", f"{{pictures}}/{LONG}"],
+        ["train", "debug", "--workdir", "{pictures}/run", "--architecture", LONG],
+        ["restore", LONG, "{pictures}/a", "--output", "{pictures}/out"],
+        ["restore", "{model}", "{pictures}/a", "--output", f"{{pictures}}/{LONG}"],
+        ["evaluate", LONG, "--images", "{pictures}/a", "--json", "{pictures}/r.json"],
+        ["evaluate", "{model}", "--sigma", "50", "--images", LONG, "--json", "{pictures}/r.json"],
+        ["evaluate", "{model}", "--sigma", "50", "--images", "{pictures}/a", "--json", LONG],
+        ["evaluate", "{model}", "--sigma", "50", "--data", f"/tmp/{LONG}", "--json", "{pictures}/r.json"],
+        ["export", LONG, "--format", "stablehlo", "--output", "{pictures}/e"],
+        ["export", "{model}", "--format", "stablehlo", "--output", LONG],
+        ["draw", LONG, "--output", "{pictures}/a.svg"],
+        ["draw", "{pictures}/architecture.json", "--output", f"{LONG}.svg"],
+        ["report", LONG],
+        ["report", "{pictures}", "--output", f"{LONG}.html"],
+        ["data", "prepare", "image_folder/mine", "--from", LONG],
+        ["table", "1", "--workdir", LONG],
+    ],
+    ids=lambda words: " ".join(words).replace(LONG, "LONG"),
+)
+def test_a_name_that_is_too_long_is_told_in_one_line(capsys, model, pictures, words):
+    SMALLEST.save(pictures / "architecture.json")
+    code, _, err = run(capsys, *(word.format(pictures=pictures, model=model) for word in words))
+    assert code == 2
+    assert err[-1].startswith("hinas: ")
+    assert not [line for line in err if "Traceback" in line]
+
+
+def test_a_name_that_is_too_long_costs_the_other_pictures_nothing(capsys, model, pictures):
+    longest = pictures / ("n" * 255)
+    os.link(pictures / "a" / "x.png", longest)  # its result would be called .png
+    given = [LONG, longest, pictures / "a" / "x.png"]
+    code, _, err = run(capsys, "restore", model, *given, "--output", pictures / "out", "--keep")
+    assert code == 2
+    told = [line for line in err if "File name too long" in line]
+    assert [line.split(": ")[0] for line in told] == [LONG, f"[1/2] {longest}"]
+    assert err[-1] == "hinas: 2 of the pictures could not be restored (see above)"
+    assert [path.name for path in (pictures / "out").iterdir()] == ["x.png"]
+
+
+def test_a_path_that_nobody_expected_to_fail_is_told_in_one_line(capsys, monkeypatch):
+    def locked(_):
+        raise PermissionError(13, "Permission denied", b"/locked/\xe9")
+
+    monkeypatch.setattr("hinas_jax.cli.models.run", locked)
+    assert mistake(capsys, "models") == r"hinas: /locked/\xe9: Permission denied; give another path"

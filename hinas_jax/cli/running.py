@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import os
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from hinas_jax.cli.lines import say
 from hinas_jax.cli.mistakes import mistakes
 from hinas_jax.data.names import printable
 from hinas_jax.interruption import Interrupted
+
+#: What the system says of a path that the caller can mend, wherever that path is first looked at.
+_OF_A_PATH: Final = (errno.ENAMETOOLONG, errno.EACCES, errno.ELOOP)
 
 
 def run(name: str, words: list[str], imported: Callable[[], None], *, goes_on: bool) -> None:
@@ -48,6 +52,10 @@ def _run(command: Callable[[list[str]], None], words: list[str], goes_on: bool) 
     except BrokenPipeError:  # the reader of our output, say `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except OSError as error:
+        if error.errno not in _OF_A_PATH or error.filename is None:
+            raise
+        _fail(f"{os.fsdecode(error.filename)}: {error.strerror}; give another path")
     except KeyboardInterrupt as error:
         without = " without --restart" if "--restart" in words else ""
         ending = f"; the same command{without} goes on from the last checkpoint" if goes_on else ""

@@ -27,11 +27,15 @@ def find_pictures(folder: Path, unlisted: Callable[[PictureError], None] = _refu
         unlisted: what becomes of a folder below it that cannot be listed; by default it is raised.
 
     Raises:
-        PictureError: there is no such folder, or it holds no pictures.
+        PictureError: there is no such folder, it cannot be looked at, or it holds no pictures.
     """
-    if not folder.exists():
+    try:
+        there, is_folder = folder.exists(), folder.is_dir()
+    except OSError as error:
+        raise PictureError(f"{folder}: cannot be read ({error.strerror}); check the path") from None
+    if not there:
         raise PictureError(f"{folder}: there is no such folder; check the path")
-    if not folder.is_dir():
+    if not is_folder:
         raise PictureError(f"{folder}: this is a file; name the folder that holds the pictures")
     found = [path for path in _visible_files(folder, unlisted) if path.suffix.lower() in PICTURE_SUFFIXES]
     if not found:

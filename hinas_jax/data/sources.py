@@ -228,7 +228,10 @@ def _folder_files(
     root: Path, role: Role, paired: bool, unlisted: Callable[[PictureError], None]
 ) -> list[_Files] | None:
     """Each picture's name and its file, or its clean and its degraded one."""
-    parts = _parts(root, role)
+    try:
+        parts = _parts(root, role)
+    except OSError as error:
+        raise PictureError(f"{root}: cannot be read ({error.strerror}); check the path") from None
     if parts is None:
         return None
     if paired:
