@@ -22,6 +22,7 @@ SCHEMA: Final = 1
 OPERATIONS: Final = ("conv3", "sep3", "sep5", "dil3", "dil5", "skip", "none")
 
 LARGEST_WIDTH: Final = 65536  #: channels
+LARGEST_FACTOR: Final = 1024  #: on a width
 MOST_LAYERS: Final = 64
 MOST_NODES: Final = 16  #: of a cell
 MOST_EDGES: Final = 2 * MOST_LAYERS * MOST_NODES  #: of a network; the decoded cells of the paper keep two a node
@@ -160,9 +161,12 @@ class Architecture:
         if not isinstance(self.residual, bool):
             raise ArchitectureError(f"residual must be true or false, not {self.residual!r}")
         if not self.width_factors or any(
-            isinstance(f, bool) or not isinstance(f, int | float) or not 0 < f <= 1024 for f in self.width_factors
+            isinstance(f, bool) or not isinstance(f, int | float) or not 0 < f <= LARGEST_FACTOR
+            for f in self.width_factors
         ):
-            raise ArchitectureError(f"width_factors must be numbers above 0, not {self.width_factors!r}")
+            raise ArchitectureError(
+                f"width_factors must be numbers above 0, at most {LARGEST_FACTOR}, not {self.width_factors!r}"
+            )
 
     @property
     def node_count(self) -> int:
@@ -175,7 +179,14 @@ class Architecture:
         return tuple(round(self.base_width * self.width_factors[level]) for level in self.levels)
 
     def scaled(self, width_scale: float) -> Architecture:
-        """The same architecture with ``width_scale`` times the base width (training may widen what search found)."""
+        """The same architecture with ``width_scale`` times the base width (training may widen what search found).
+
+        Args:
+            width_scale: above 0 and at most LARGEST_FACTOR.
+
+        Raises:
+            ArchitectureError: the base width would be out of its range.
+        """
         return dataclasses.replace(self, base_width=round(self.base_width * width_scale))
 
     def parameters(self) -> int:

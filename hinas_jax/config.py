@@ -9,13 +9,12 @@ import dataclasses
 import difflib
 import importlib.util
 import json
-import math
 import sys
 import typing
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
-from hinas_jax.architecture import LARGEST_FILE
+from hinas_jax.architecture import LARGEST_FACTOR, LARGEST_FILE
 from hinas_jax.losses import PixelLoss
 from hinas_jax.metrics import SSIM_WINDOW
 from hinas_jax.named_configs import config_folder, config_names
@@ -24,6 +23,8 @@ from hinas_jax.space.search_space import SearchSpace
 from hinas_jax.tasks import Draw, Task, TaskName, build_task
 
 T = TypeVar("T")
+
+_LARGEST: Final = 2**31 - 1  #: of a number whose meaning sets no limit: it fits the device's integers and floats
 
 
 class ConfigError(ValueError):
@@ -100,7 +101,7 @@ class LossConfig:
 
     def __post_init__(self) -> None:
         _require_forms(self, "loss.")
-        _require(self.ssim_weight >= 0, f"loss.ssim_weight must be 0 or more, not {self.ssim_weight}")
+        _require_not_negative(self, "loss", "ssim_weight")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -239,7 +240,9 @@ class TrainConfig:
     def __post_init__(self) -> None:
         _require_forms(self, "train.")
         _require_counts(self, "train", "steps", "batch_size", "patch", "validate_every")
-        _require_rates(self, "train", "learning_rate", "width_scale")
+        _require_rates(self, "train", "learning_rate")
+        ok = 0 < self.width_scale <= LARGEST_FACTOR
+        _require(ok, f"train.width_scale must be above 0 and at most {LARGEST_FACTOR}, not {self.width_scale}")
         _require_not_negative(self, "train", "gradient_clip")
         ok = not self.warm_start or self.width_scale == 1
         _require(ok, f"train.warm_start needs train.width_scale 1, not {self.width_scale}")
@@ -409,13 +412,13 @@ def _require(ok: bool, message: str) -> None:
 def _require_counts(part: object, prefix: str, *names: str) -> None:
     for name in names:
         value = getattr(part, name)
-        _require(1 <= value < 2**31, f"{prefix}.{name} must be a whole number of 1 to {2**31 - 1}, not {value}")
+        _require(1 <= value <= _LARGEST, f"{prefix}.{name} must be a whole number of 1 to {_LARGEST}, not {value}")
 
 
 def _require_rates(part: object, prefix: str, *names: str) -> None:
     for name in names:
         value = getattr(part, name)
-        _require(0 < value < math.inf, f"{prefix}.{name} must be above 0, not {value}")
+        _require(0 < value <= _LARGEST, f"{prefix}.{name} must be above 0 and at most {_LARGEST}, not {value}")
 
 
 def _require_parts(part: object, prefix: str, *names: str) -> None:
@@ -427,4 +430,4 @@ def _require_parts(part: object, prefix: str, *names: str) -> None:
 def _require_not_negative(part: object, prefix: str, *names: str) -> None:
     for name in names:
         value = getattr(part, name)
-        _require(0 <= value < math.inf, f"{prefix}.{name} must be 0 or more, not {value}")
+        _require(0 <= value <= _LARGEST, f"{prefix}.{name} must be 0 to {_LARGEST}, not {value}")

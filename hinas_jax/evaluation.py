@@ -334,7 +334,7 @@ def _at(task: Task, asked: Mapping[str, float]) -> Task:
     try:
         return task.at(value)
     except ValueError as error:
-        raise EvaluationError(f"--{task.strength} cannot be {value:g}: {error}") from None
+        raise EvaluationError(f"--{task.strength} cannot be {value}: {error}") from None
 
 
 def _trained_for(name: str, model: Model, task: Task) -> Task:

@@ -157,7 +157,7 @@ class SuperResolve(Task):
 
     def __post_init__(self) -> None:
         if self.scale not in (2, 3, 4, 8):
-            raise ValueError(f"scale must be 2, 3, 4 or 8 for super-resolution, not {self.scale:g}")
+            raise ValueError(f"scale must be 2, 3, 4 or 8 for super-resolution, not {self.scale}")
 
     @property
     def strengths(self) -> tuple[float, ...]:

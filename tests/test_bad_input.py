@@ -118,8 +118,11 @@ def read_and_tell_again(path):
 
 
 def read_config_and_tell_again(path):
+    """And what training does with one before it looks at pictures."""
     config = load_config(str(path))
     assert Config.from_json(config.to_json()) == config
+    with contextlib.suppress(ArchitectureError):
+        ARCHITECTURE.scaled(config.train.width_scale)
 
 
 @settings_for(400)

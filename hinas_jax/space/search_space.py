@@ -6,7 +6,14 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, Final
 
-from hinas_jax.architecture import LARGEST_WIDTH, MOST_LAYERS, MOST_NODES, Architecture, CellArchitecture
+from hinas_jax.architecture import (
+    LARGEST_FACTOR,
+    LARGEST_WIDTH,
+    MOST_LAYERS,
+    MOST_NODES,
+    Architecture,
+    CellArchitecture,
+)
 
 MOVES: Final = (-1, 0, 1)  #: narrower, same, wider: the three decisions of section 3.2, the order of beta's last axis
 
@@ -42,8 +49,10 @@ class SearchSpace:
                 raise ValueError(f"{name} must be 1 to {LARGEST_WIDTH}, not {getattr(self, name)}")
         if self.nodes > MOST_NODES or self.layers > MOST_LAYERS:
             raise ValueError(f"at most {MOST_NODES} nodes and {MOST_LAYERS} layers, not {self.nodes} and {self.layers}")
-        if not self.width_factors or any(factor <= 0 for factor in self.width_factors):
-            raise ValueError(f"width_factors must be one or more numbers above 0, not {self.width_factors}")
+        if not self.width_factors or not all(0 < factor <= LARGEST_FACTOR for factor in self.width_factors):
+            raise ValueError(
+                f"width_factors must be one or more numbers above 0, at most {LARGEST_FACTOR}, not {self.width_factors}"
+            )
         if list(self.width_factors) != sorted(set(self.width_factors)):
             raise ValueError(f"width_factors must rise, narrow to wide, but are {self.width_factors}")
         if min(self.widths) < 1:
