@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,23 +24,24 @@ def write_whole(path: Path, content: bytes | str) -> None:
     if path.exists() and not path.is_file():
         path.write_bytes(written)
         return
-    path = path.resolve()
-    with replacing(path, f"{path.name}.partial") as file:  # always the same: what a killed process left goes, too
+    with replacing(path.resolve()) as file:
         file.write(written)
 
 
 @contextlib.contextmanager
-def replacing(path: Path, partial: str) -> Iterator[BinaryIO]:
-    """Open a file named ``partial`` beside ``path``, which takes its place once it is written without an error.
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a hidden file beside ``path``, which takes its place once it is written without an error.
 
-    A link at ``path`` is replaced, not followed.
+    A link at ``path`` is replaced, not followed. The hidden file's name is ``partial_name``: what a killed process left
+    goes with the next writing of the same file.
 
     Raises:
         OSError: it cannot be written; the old file stays, and nothing is left beside it.
     """
-    unfinished = path.with_name(partial)
+    unfinished = path.with_name(partial_name(path.name))
     try:
-        with unfinished.open("w+b") as file:
+        unfinished.unlink(missing_ok=True)
+        with unfinished.open("x+b") as file:  # a new one: a link of that name would lead elsewhere
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -48,6 +50,11 @@ def replacing(path: Path, partial: str) -> Iterator[BinaryIO]:
         unfinished.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def partial_name(name: str) -> str:
+    """What a file is called while it is written: always the same, hidden, and short where ``name`` is long."""
+    return f".{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}.part"
 
 
 def append_line(path: Path, line: str) -> None:

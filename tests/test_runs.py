@@ -275,7 +275,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert (tmp_path / "facts.json").read_text() == "old"
     folder.write("facts.json", "newer")
     assert (tmp_path / "facts.json").read_text() == "newer"
-    assert not list(tmp_path.glob("*.partial"))
+    assert not list(tmp_path.glob(".*.part"))
 
 
 def test_numbers_that_are_none_are_null_in_the_metrics(tmp_path):

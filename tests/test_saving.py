@@ -1,6 +1,9 @@
 """Writing: what is read comes back in the same mode, whole or not at all."""
 
 import dataclasses
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -192,6 +195,21 @@ def test_an_older_file_is_replaced(tmp_path):
     path = save(Picture(COLOUR), tmp_path / "picture.png")
     save(Picture(COLOUR + 1), path)
     assert opened(path)[1].min() == 255
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_left_goes_with_the_next_writing(tmp_path):
+    program = (
+        "import os, pathlib, signal, sys; import numpy as np; from hinas_jax.data import pictures, saving;"
+        " pathlib.Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL);"
+        " saving.save(pictures.Picture(np.zeros((2, 2, 3), np.float32)), pathlib.Path(sys.argv[1]))"
+    )
+    path = tmp_path / ("p" * 251 + ".png")
+    root = Path(__file__).resolve().parents[1]
+    done = subprocess.run([sys.executable, "-c", program, path], cwd=root, check=False, timeout=60)
+    assert done.returncode == -9
+    assert len(list(tmp_path.iterdir())) == 1
+    save(Picture(COLOUR), path)
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -32,6 +32,7 @@ from hinas_jax.tasks import Denoise
 from hinas_jax.trainer import Trainer
 from hinas_jax.training import best_supernet, train
 from hinas_jax.validation import Score, Validation
+from hinas_jax.writing import partial_name
 
 #: Losses of the three stretches of two steps, from seeds alone. To refresh them after a change that is meant to change
 #: the training: run this file with -k golden and copy what it prints.
@@ -271,14 +272,14 @@ def test_an_architecture_that_cannot_be_written_leaves_no_part_of_it(tiny_config
     replace = type(tmp_path).replace
 
     def full(path, target):
-        if path.name == "architecture.json.partial":
+        if path.name == partial_name("architecture.json"):
             raise OSError(errno.ENOSPC, "No space left on device")
         return replace(path, target)
 
     monkeypatch.setattr(type(tmp_path), "replace", full)
     with pytest.raises(ConfigError, match="cannot be written"):
         train(tiny_config, architecture, tmp_path, say=quiet)
-    assert not list(tmp_path.glob("*.partial"))
+    assert not list(tmp_path.glob(".*.part"))
 
 
 def test_checkpoints_within_a_stretch_change_nothing(trained, tiny_config, architecture, tmp_path, quick_compiling):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hinas_jax.writing import append_line, replacing, write_whole
+from hinas_jax.writing import append_line, partial_name, replacing, write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -33,6 +33,22 @@ def test_a_kill_before_the_renaming_leaves_the_old_file(tmp_path):
     write_whole(tmp_path / "file", "newer")
     assert (tmp_path / "file").read_text() == "newer"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_name_as_long_as_there_can_be_is_written_and_what_a_killed_process_left_of_it_goes(tmp_path):
+    path = tmp_path / ("n" * 255)
+    (tmp_path / partial_name(path.name)).write_text("left by a kill")
+    write_whole(path, "whole")
+    assert [(found.name, found.read_text()) for found in tmp_path.iterdir()] == [(path.name, "whole")]
+
+
+def test_a_link_where_the_unfinished_file_goes_is_not_followed(tmp_path):
+    (tmp_path / "elsewhere").write_text("mine")
+    (tmp_path / partial_name("file")).symlink_to(tmp_path / "elsewhere")
+    write_whole(tmp_path / "file", "new")
+    assert (tmp_path / "elsewhere").read_text() == "mine"
+    assert (tmp_path / "file").read_text() == "new"
+    assert not (tmp_path / "file").is_symlink()
 
 
 def test_a_full_disk_leaves_the_old_file_and_no_part_of_the_new_one(tmp_path):
@@ -61,7 +77,7 @@ def test_a_link_stays_a_link_and_a_device_a_device(tmp_path):
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()], ids=["disk full", "interrupt"])
 def test_what_breaks_off_in_the_middle_leaves_the_old_file_alone(error, tmp_path):
     (tmp_path / "file").write_text("old")
-    with pytest.raises(type(error)), replacing(tmp_path / "file", "part") as file:
+    with pytest.raises(type(error)), replacing(tmp_path / "file") as file:
         file.write(b"half")
         assert (tmp_path / "file").read_text() == "old"
         raise error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import secrets
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -64,7 +63,7 @@ def save(picture: Picture, path: Path) -> Path:
     file_format = _format_for(picture, path)
     levels = _levels(picture)
     try:
-        with replacing(path, f".{secrets.token_hex(8)}.part") as file:  # hidden, and short where the path's own is long
+        with replacing(path) as file:
             if picture.bits == 16 and levels.ndim == 3:
                 write_png(file, levels, picture.icc_profile, picture.exif, picture.dpi)
             else:
