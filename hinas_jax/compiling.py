@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 import jax
 
+from hinas_jax.program_cache import drop_broken
 from hinas_jax.saying import Say
 
 State = TypeVar("State")
@@ -129,7 +130,8 @@ def scan_steps(step: Callable[[State, Any], tuple[State, Any]], state: State, in
 
 
 def enable_compilation_cache(folder: Path) -> None:
-    """Keep compiled programs in ``folder`` between processes."""
+    """Keep compiled programs in ``folder`` between processes; those that a kill or a full disk cut short go."""
+    drop_broken(folder)
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
