@@ -1,5 +1,7 @@
 """Pairs: found by name in both folders, of one size, kept together."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -37,6 +39,44 @@ def test_a_picture_without_a_partner_is_told(tmp_path, files, words):
     with pytest.raises(PictureError, match=words) as told:
         find_pairs(tmp_path)
     assert "\n" not in str(told.value)
+
+
+def test_training_leaves_out_pictures_without_a_partner_and_evaluation_refuses_them(tmp_path):
+    for file in ("clean/a.png", "degraded/a.png", "clean/b.png", "degraded/c.png"):
+        write(tmp_path / file, 0)
+    said = []
+    assert load_pictures(str(tmp_path), "train", 3, say=said.append, paired=True).names == ("a",)
+    (line,) = said
+    assert line.startswith("left out 2 of 3 pictures that cannot be used: ")
+    assert "b.png: has no partner b" in line
+    assert "c.png: has no partner c" in line
+    with pytest.raises(PictureError, match=r"b\.png: has no partner b"):
+        load_pictures(str(tmp_path), "all", 3, paired=True)
+
+
+def test_a_folder_of_pairs_that_cannot_be_listed_is_left_out(tmp_path, monkeypatch):
+    for name in ("a", "x/b"):
+        for side in ("clean", "degraded"):
+            write(tmp_path / side / f"{name}.png", 0)
+    scandir = os.scandir
+
+    def locked(path):
+        if str(path).endswith("degraded/x"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", locked)
+    said = []
+    assert load_pictures(str(tmp_path), "train", 3, say=said.append, paired=True).names == ("a",)
+    assert "degraded/x: cannot be listed (Permission denied)" in said[0]
+    assert "b.png: has no partner x/b" in said[0]
+
+
+def test_where_no_pair_is_left_training_is_refused(tmp_path):
+    for file in ("clean/a.png", "degraded/b.png"):
+        write(tmp_path / file, 0)
+    with pytest.raises(PictureError, match=r"none of 2 pictures can be used: .*has no partner a"):
+        load_pictures(str(tmp_path), "train", 3, say=[].append, paired=True)
 
 
 def test_a_pair_of_two_sizes_is_told(tmp_path):

@@ -13,11 +13,12 @@ from hinas_jax.data.pictures import PictureError
 PICTURE_SUFFIXES: Final = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
-def _refuse(error: PictureError) -> None:
+def refuse(error: PictureError) -> None:
+    """Raise what makes a file or a folder unusable."""
     raise error
 
 
-def find_pictures(folder: Path, unlisted: Callable[[PictureError], None] = _refuse) -> list[Path]:
+def find_pictures(folder: Path, unlisted: Callable[[PictureError], None] = refuse) -> list[Path]:
     """List the pictures in a folder and in all folders below it, sorted by their path within it.
 
     Hidden files and folders are left out. Links to folders are followed, but no folder is visited twice.

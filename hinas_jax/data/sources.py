@@ -225,7 +225,7 @@ def large_enough(pictures: PictureSet, side: int, purpose: str, say: Say) -> Pic
 
 
 def _folder_files(
-    root: Path, role: Role, paired: bool, unlisted: Callable[[PictureError], None]
+    root: Path, role: Role, paired: bool, unusable: Callable[[PictureError], None]
 ) -> list[_Files] | None:
     """Each picture's name and its file, or its clean and its degraded one."""
     try:
@@ -235,9 +235,9 @@ def _folder_files(
     if parts is None:
         return None
     if paired:
-        pairs = [(part.relative_to(root), find_pairs(part)) for part in parts]
+        pairs = [(part.relative_to(root), find_pairs(part, unusable)) for part in parts]
         return [((part / name).as_posix(), files) for part, found in pairs for name, files in found.items()]
-    paths = [path for part in parts for path in find_pictures(part, unlisted)]
+    paths = [path for part in parts for path in find_pictures(part, unusable)]
     return [(path.relative_to(root).with_suffix("").as_posix(), (path,)) for path in paths]
 
 
