@@ -220,7 +220,7 @@ def test_on_a_full_disk_a_run_goes_on_where_it_is_once_there_is_room(small_disk,
     other.unlink()
     with open_folder(path) as folder:
         assert [row["step"] for row in folder.cut_metrics(1)] == [1]
-    assert not list(path.glob("*.partial"))
+    assert not list(path.glob(".*.part"))
 
 
 # --- one process a folder
