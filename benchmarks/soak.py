@@ -214,11 +214,11 @@ def _saving(process: Process, workdir: Path) -> None:
         time.sleep(0.0005)
 
 
-def _half_saved(workdir: Path) -> bool:
-    """Whether a checkpoint is begun and not whole yet."""
+def _half_saved(workdir: Path) -> set[str]:
+    """The checkpoints that are begun and not whole yet."""
     with contextlib.suppress(OSError):
-        return any("tmp" in name for name in os.listdir(workdir / "checkpoints"))  # noqa: PTH208, the quickest
-    return False
+        return {name for name in os.listdir(workdir / "checkpoints") if "tmp" in name}  # noqa: PTH208, the quickest
+    return set()
 
 
 # --- faults: each hits a run again and again, and leaves it to go on
@@ -241,6 +241,7 @@ def _expect(process: Process, code: int, words: str, row: Row) -> None:
 
 def kill(kind: Kind, workdir: Path, rng: random.Random, row: Row) -> None:
     """SIGKILL, by turns during a save, at a moment of the stepping, and at a random one of the whole process."""
+    left_before = _half_saved(workdir)
     process = kind.start(workdir)
     if row.tried % 3 == 2:
         time.sleep(rng.uniform(0, max([10.0, *row.first_s])))
@@ -254,7 +255,7 @@ def kill(kind: Kind, workdir: Path, rng: random.Random, row: Row) -> None:
     if process.wait() != -signal.SIGKILL:  # the run came to its end first
         row.tried -= 1
         return
-    row.saves += _half_saved(workdir)
+    row.saves += bool(_half_saved(workdir) - left_before)
     _note(process, row)
 
 
