@@ -219,7 +219,7 @@ class Architecture:
         try:
             document = json.loads(text)
         except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
-            raise ArchitectureError(f"not JSON: {error}") from None
+            raise ArchitectureError(f"not JSON ({error}); give an architecture.json of a search") from None
         if not isinstance(document, dict) or not _is_schema(document.get("schema")):
             raise ArchitectureError(f'not an architecture of schema {SCHEMA} (its field "schema" must say {SCHEMA})')
         document = {k: v for k, v in document.items() if k not in ("schema", "widths", "parameters")}

@@ -27,23 +27,26 @@ SHOWN: Final = 256  #: side of the part of each picture that is shown, in pixels
 DEGRADED, BLURRED, RESTORED, CLEAN = "noisy", "best Gaussian blur", "restored", "clean"
 
 
-def run_demo(workdir: Path, config: Config | None = None, say: Say = print) -> dict[str, object]:
+def run_demo(
+    workdir: Path, config: Config | None = None, say: Say = print, *, restart: bool = False
+) -> dict[str, object]:
     """Search, train and restore into ``workdir``; returns what it writes to summary.json.
 
     PSNR and SSIM are means over the held-back pictures, by the protocol ``standard``.
 
     Args:
-        workdir: the folder; searched and trained anew.
+        workdir: the folder; what was begun there goes on.
         config: a denoising experiment on the bundled pictures; the config ``demo`` by default.
         say: where lines for people go.
+        restart: search and train anew.
     """
     started = time.monotonic()
     config = config or load_config("demo")
     task = config.task.build()
     say("1 of 3: search an architecture")
-    architecture = search(config, workdir / "search", restart=True, say=say)
+    architecture = search(config, workdir / "search", restart=restart, say=say)
     say("2 of 3: train it")
-    model = train(config, architecture, workdir / "train", restart=True, say=say)
+    model = train(config, architecture, workdir / "train", restart=restart, say=say)
     say("3 of 3: restore pictures that neither has seen")
     held_back = load_pictures(config.data.root, "test", config.task.channels)
     assert held_back is not None  # the bundled pictures have some

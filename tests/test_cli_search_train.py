@@ -287,15 +287,17 @@ def test_an_interruption_says_how_to_go_on(capsys, monkeypatch, tmp_path):
 
     monkeypatch.setattr("hinas_jax.cli.search.search", interrupt)
     monkeypatch.setattr("hinas_jax.cli.demo.run_demo", interrupt)
+    monkeypatch.setattr("hinas_jax.restoring.restore_files", interrupt)
     for words, told in (
         (["search", "debug", "--workdir", tmp_path], "the same command goes on from the last checkpoint"),
         (["search", "debug", "--workdir", tmp_path, "--restart"], "the same command without --restart goes on"),
-        (["demo", "--workdir", tmp_path], "interrupted"),
+        (["demo", "--workdir", tmp_path], "the same command goes on from the last checkpoint"),
+        (["restore", "MODEL", "PICTURE", "--output", tmp_path], "interrupted"),
     ):
         code, out, err = run(capsys, *words)
         assert (code, out) == (130, [])
         assert told in err[0]
-        assert ("goes on" in err[0]) == (words[0] == "search")
+        assert ("goes on" in err[0]) == (words[0] != "restore")
 
 
 # --- the scripts

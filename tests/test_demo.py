@@ -19,15 +19,19 @@ KEYS = {
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory, quick_compiling):
-    del quick_compiling
+def config():
     config = load_config("debug")
-    config = dataclasses.replace(
+    return dataclasses.replace(
         config,
         space=dataclasses.replace(config.space, layers=1, nodes=1),
         search=dataclasses.replace(config.search, epochs=2),
         train=dataclasses.replace(config.train, steps=4, validate_every=2),
     )
+
+
+@pytest.fixture(scope="module")
+def demo(config, tmp_path_factory, quick_compiling):
+    del quick_compiling
     workdir = tmp_path_factory.mktemp("demo")
     return workdir, run_demo(workdir, config, say=lambda _: None)
 
@@ -41,6 +45,14 @@ def test_the_summary_holds_what_was_promised(demo):
     assert summary["psnr_degraded"] == pytest.approx(20 * np.log10(255 / 50), abs=0.05)
     assert summary["psnr_gaussian_blur"] > summary["psnr_degraded"] + 5
     assert summary["seconds"] > 0
+
+
+def test_the_same_demo_again_searches_and_trains_no_more(demo, config):
+    workdir, summary = demo
+    said = []
+    again = run_demo(workdir, config, say=said.append)
+    assert again | {"seconds": 0} == summary | {"seconds": 0}
+    assert not [line for line in said if line.startswith("compiling the")]
 
 
 def test_the_restored_numbers_are_those_of_evaluate(demo):

@@ -42,7 +42,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "draw": Command("ARCHITECTURE --output FILE.svg|.png", "draw an architecture"),
     "data": Command("list | prepare NAME [--from DIR]", "prepare the paper's picture sets, or your own"),
     "report": Command("WORKDIR... [--output FILE.html]", "one page of one or several runs"),
-    "demo": Command("[--workdir DIR]", "all of it in miniature, on bundled pictures"),
+    "demo": Command("[--workdir DIR] [--restart]", "all of it in miniature, on bundled pictures", goes_on=True),
     "random": Command(
         "CONFIG --workdir DIR [--count N] [--field value]...", "train random architectures", goes_on=True
     ),

@@ -16,12 +16,14 @@ class Demo:
 
     workdir: Path = Path("runs/demo")
     """Where everything goes: summary.json, pictures, drawing, curves."""
+    restart: bool = False
+    """Begin anew instead of going on with what is there."""
 
 
 def run(words: list[str]) -> None:
     """Run the command with these arguments."""
     options = parse(Demo, words, "demo")
-    summary = run_demo(options.workdir, say=say)
+    summary = run_demo(options.workdir, say=say, restart=options.restart)
     for what in ("degraded", "gaussian_blur", "restored"):
         tell(f"{what.replace('_', ' '):>13}: {summary[f'psnr_{what}']:.2f} dB, SSIM {summary[f'ssim_{what}']:.4f}")
     tell(f"look at {options.workdir}: {', '.join(sorted(path.name for path in options.workdir.glob('*.png')))}")
