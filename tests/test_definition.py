@@ -35,5 +35,5 @@ def test_there_is_no_thirteenth_table():
 def test_fields_are_replaced_by_name():
     config = with_fields(load_config("debug"), {"seed": 4, "space.layerwise": False, "task.residual": False})
     assert (config.seed, config.space.layerwise, config.task.residual) == (4, False, False)
-    with pytest.raises(ConfigError, match=r"loss\.ssim_weight must be 0 or more"):
+    with pytest.raises(ConfigError, match=r"loss\.ssim_weight must be 0 to"):
         with_fields(config, {"loss.ssim_weight": -1.0})
