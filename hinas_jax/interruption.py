@@ -7,10 +7,12 @@ So this module is about those steps, about how soon the process ends, and about 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import select
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Any, Final, NoReturn, Self
@@ -23,6 +25,10 @@ HEAR_SECONDS: Final = 10.0
 
 #: And so many more for the last checkpoint: schedulers send SIGKILL after 30 seconds or later.
 SAVE_SECONDS: Final = 15.0
+
+#: JAX's function in which Python discards what is raised: a signal there is dealt with so many seconds later.
+JAX_GC: Final = "_xla_gc_callback"
+SOON: Final = 0.05
 
 _HEARD: Final = threading.Event()
 
@@ -121,19 +127,39 @@ def _handle(handler: Any) -> dict[signal.Signals, Any]:
     return {number: signal.signal(number, handler) for number in heeded}
 
 
-def _raise(number: int, frame: FrameType | None) -> NoReturn:
-    del frame
+def _raise(number: int, frame: FrameType | None) -> None:
     _HEARD.set()
+    if frame is not None and frame.f_code.co_name == JAX_GC:
+        signal.signal(signal.SIGALRM, functools.partial(_again, number))
+        signal.setitimer(signal.ITIMER_REAL, SOON)
+        return
     raise Interrupted(number)
+
+
+def _again(asked: int, number: int, frame: FrameType | None) -> None:
+    """Deal with the signal ``asked`` as if it came only now."""
+    del number
+    handler = signal.getsignal(asked)
+    if callable(handler):
+        handler(asked, frame)
 
 
 def _watch(heard: int) -> None:
     """End the process if it does not do so itself. ``heard`` gets a byte for every signal, at the very moment."""
-    number = os.read(heard, 1)[0]
-    again = bool(select.select([heard], [], [], HEAR_SECONDS)[0])
-    if not again and _HEARD.is_set():
-        select.select([heard], [], [], SAVE_SECONDS)
+    while (number := os.read(heard, 1)[0]) not in SIGNALS:
+        pass
+    if not _comes(heard, HEAR_SECONDS) and _HEARD.is_set():
+        _comes(heard, SAVE_SECONDS)
     _leave(number)
+
+
+def _comes(heard: int, seconds: float) -> bool:
+    """Whether one of SIGNALS comes within so many seconds."""
+    end = time.monotonic() + seconds
+    while select.select([heard], [], [], max(0.0, end - time.monotonic()))[0]:
+        if os.read(heard, 1)[0] in SIGNALS:
+            return True
+    return False
 
 
 def _leave(number: int) -> NoReturn:

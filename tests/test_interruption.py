@@ -118,3 +118,24 @@ def test_a_second_ctrl_c_ends_it_at_once():
     ended, words, seconds = ended_by(BUSY.format(hear=100), signal.SIGINT, 0.2, again=1)
     assert (ended, words) == (130, "interrupted\n")
     assert seconds < 10
+
+
+def test_a_signal_within_a_collection_of_jax_is_heard_after_it():
+    program = """
+import gc, os, signal, sys, time
+from hinas_jax.interruption import Interrupted, hear_signals, raise_interrupted
+hear_signals(); raise_interrupted()
+def _xla_gc_callback(phase, info):
+    gc.callbacks.clear()
+    os.kill(os.getpid(), signal.SIGTERM)
+    for _ in range(1000): pass  # Python hears it here, and discards what is raised here
+gc.callbacks.append(_xla_gc_callback)
+started = time.monotonic()
+try:
+    gc.collect()
+    time.sleep(9)
+except Interrupted as stopped:
+    sys.exit(stopped.exit_code if time.monotonic() - started < 5 else 'late')
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (143, "")
