@@ -29,26 +29,20 @@ from hinas_jax.writing import append_line, write_whole
 
 PACKAGES: Final = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "dm-pix", "numpy", "hinas-jax")
 
-
 #: What a run writes, besides ``checkpoints/``.
 FILES: Final = (
     "config.json", "metrics.jsonl", "manifest.json", "architecture.json", "architecture.svg", "model.safetensors",
 )  # fmt: skip
 
-
 #: What the system says where a disk, or what a user may have of it, is full.
 FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
-
-#: What manifest.json says of the processes before: the memory that they measured, the environments
-#: other than the last one, where the run diverged, and what was
-#: changed for it to go on.
+#: What manifest.json says of the processes before: the memory that they measured, the environments other than the last
+#: one, where the run diverged, and what was changed for it to go on.
 HISTORY: Final = ("temp_bytes", "environments", "diverged", "mended")
-
 
 #: Held while a process runs in the folder; says which one. It stays, for another process may be waiting on it.
 LOCK: Final = ".lock"
-
 
 Kind = Literal["search", "train"]
 

@@ -16,7 +16,7 @@ from hinas_jax.tables import figures
 from hinas_jax.tables.budget import Budget
 from hinas_jax.tables.definition import NUMBERS, Table, Variant, load_table, with_fields
 from hinas_jax.tables.figures import draw_figures
-from hinas_jax.tables.measuring import difference_rows, own_rows
+from hinas_jax.tables.measuring import Measuring
 from hinas_jax.tables.networks import Lost, Trained, train_variant
 from hinas_jax.tables.pictures import TestSet
 from hinas_jax.tables.rows import Score, Value, published_rows
@@ -99,7 +99,7 @@ def test_own_differences_are_of_pairs_of_one_seed(tiny_config, tmp_path):
             return scores[run.folder]
 
     store, budget, sets = Runs(tmp_path, print), Budget(0.5), (TestSet("test", None, tmp_path, 1, 1, ""),)
-    rows = difference_rows(table, tiny_config, sets, nets, store, seeds=2, budget=budget, data="")
+    rows = Measuring(table, tiny_config, sets, store, 2, budget, "").difference_rows(nets)
     assert [row.protocol for row in rows] == ["standard", "released"]
     difference = rows[0].scores["sigma 30"]
     np.testing.assert_allclose(
@@ -139,7 +139,7 @@ def test_what_diverged_is_marked_and_ends_no_table(tiny_config, tmp_path):
     rows, nets = [], []
     for variant in variants:
         nets.append(list(train_variant(table, variant, tiny_config, 2, budget, store)))
-        rows += own_rows(table, tiny_config, sets, nets[-1], store, seeds=2, budget=budget, data="")
+        rows += Measuring(table, tiny_config, sets, store, 2, budget, "").own_rows(nets[-1])
     net, _, other, _ = rows
     assert told == ["the training diverged", "the search diverged", "the search diverged"]
     assert (net.method, dict(net.scores)) == ("net", {"sigma 30": Score(Value(30.0, 0.0, 2), Value(0.9, 0.0, 2))})
@@ -182,7 +182,7 @@ def test_an_architecture_that_cannot_be_changed_ends_no_table(tiny_config, tmp_p
     for variant in changes:
         nets += list(train_variant(table, variant, with_fields(tiny_config, {"seed": 3}), 2, budget, store))
         own = [net for net in nets if net.variant == variant]
-        rows += own_rows(table, tiny_config, sets, own, store, seeds=2, budget=budget, data="")
+        rows += Measuring(table, tiny_config, sets, store, 2, budget, "").own_rows(own)
     assert rows[0].method == "R1 (3 draws a seed)"
     assert rows[0].note == "not possible: the architecture has no convolution to replace, for 1 of 4 networks"
     assert all("one width only" in row.note for row in rows[2:])
@@ -219,7 +219,7 @@ def test_inference_is_timed_on_b100_alone_where_it_is_given(tiny_config, tmp_pat
     variant = table.variants[0]
     nets = [Trained(variant, base, architecture, architecture, Run(tmp_path, 1.0, {"device": "cpu"}), None)]
     store, budget = Runs(tmp_path, print), Budget(0.5)
-    rows = own_rows(table, base, sets, nets, store, seeds=1, budget=budget, data="")
+    rows = Measuring(table, base, sets, store, 1, budget, "").own_rows(nets)
     assert [(row.seconds.mean, row.timed) for row in rows] == [(seconds, timed)] * 2
     write_markdown(table, rows, tmp_path / "table.md", budget=budget, shrunk=[])
     assert f"| {seconds:.2f} of {timed} (" in (tmp_path / "table.md").read_text()

@@ -13,7 +13,7 @@ from hinas_jax.saying import Say
 from hinas_jax.tables.budget import Budget, changes
 from hinas_jax.tables.definition import RANDOM, Table
 from hinas_jax.tables.figures import draw_figures
-from hinas_jax.tables.measuring import difference_rows, own_rows, rows_without_network
+from hinas_jax.tables.measuring import Measuring
 from hinas_jax.tables.networks import Lost, Trained, train_variant
 from hinas_jax.tables.pictures import Roots, TestSet, load_test_sets, training_pictures
 from hinas_jax.tables.rows import Row, published_rows
@@ -70,13 +70,14 @@ def make_table(table: Table, workdir: Path, *, budget: Budget, seeds: int, roots
             "training": digest,
             "test": {test.about: test.digest for test in sets},
         }
-        rows += rows_without_network(table, base, sets, store)
+        measuring = Measuring(table, base, sets, store, seeds, budget, words)
+        rows += measuring.rows_without_network()
         own: list[Trained | Lost] = []
         for variant in (*table.variants, RANDOM):
             trained = list(train_variant(table, variant, base, seeds, budget, store))
-            rows += own_rows(table, base, sets, trained, store, seeds=seeds, budget=budget, data=words)
+            rows += measuring.own_rows(trained)
             own += trained
-        rows += difference_rows(table, base, sets, own, store, seeds=seeds, budget=budget, data=words)
+        rows += measuring.difference_rows(own)
         nets += [net for net in own if isinstance(net, Trained)]
     name = f"table_{table.number}"
     figures = draw_figures(table, rows, nets, workdir) + draw_restorations(table, nets, tested, budget, workdir)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Sequence
-from typing import Final
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import jax
 
@@ -21,146 +22,132 @@ PROTOCOLS: Final[tuple[Protocol, ...]] = ("standard", "released")
 TIMED_SET: Final = "B100"  #: what the paper times super-resolution on (its caption of Table 11)
 
 
-def own_rows(
-    table: Table,
-    base: Config,
-    sets: tuple[TestSet, ...],
-    nets: Sequence[Trained | Lost],
-    store: Store,
-    *,
-    seeds: int,
-    budget: Budget,
-    data: str,
-) -> list[Row]:
-    """A variant's rows, one by each protocol: means over seeds and draws, with their spread.
+@dataclasses.dataclass(frozen=True)
+class Measuring:
+    """Networks of one task at one budget, measured on its sets.
 
-    Args:
+    Attributes:
         table: the definition.
-        base: the experiment of these networks at this budget, before what the variant changes.
+        base: the experiment of these networks at this budget, before what a variant changes.
         sets: what is measured on.
-        nets: the variant's networks. A column in which one is lost has no score: the mean of the others would flatter.
         store: measures, or remembers.
         seeds: how often all was repeated.
         budget: the part of the paper's schedule.
         data: what was trained and tested on, in words.
     """
-    variant, config = nets[0].variant, nets[0].config
-    trained = [net for net in nets if isinstance(net, Trained)]
-    lost = [net for net in nets if isinstance(net, Lost)]
-    without = {_column(net.config, test): net.what for net in lost for test in sets}
-    searches = {net.search.folder: net.search for net in trained if net.search}
-    draws = max(collections.Counter((net.config.seed, net.config.task.sigmas) for net in nets).values())
-    timed = timed_sets(sets)
-    seconds = _inference(trained, timed, store) if table.inference and trained else None
-    rows = []
-    for protocol in PROTOCOLS:
-        samples: dict[str, list[tuple[float, float]]] = collections.defaultdict(list)
-        for net in trained:
-            for test in sets:
-                if (column := _column(net.config, test)) not in without:
-                    samples[column].append(store.score(net.run, test, protocol))
-        rows.append(
+
+    table: Table
+    base: Config
+    sets: tuple[TestSet, ...]
+    store: Store
+    seeds: int
+    budget: Budget
+    data: str
+
+    def own_rows(self, nets: Sequence[Trained | Lost]) -> list[Row]:
+        """A variant's rows, one by each protocol: means over seeds and draws of ``nets``, with their spread.
+
+        A column in which one of them is lost has no score: the mean of the others would flatter.
+        """
+        variant = nets[0].variant
+        trained = [net for net in nets if isinstance(net, Trained)]
+        lost = [net for net in nets if isinstance(net, Lost)]
+        searches = {net.search.folder: net.search for net in trained if net.search}
+        draws = max(collections.Counter((net.config.seed, net.config.task.sigmas) for net in nets).values())
+        timed = timed_sets(self.sets)
+        seconds = _inference(trained, timed, self.store) if self.table.inference and trained else None
+        return self._rows(
+            [(net,) for net in nets],
+            lambda protocol, net, test: self.store.score(net.run, test, protocol),
+            method=variant.name if draws == 1 else f"{variant.name} ({draws} draws a seed)",
+            parameters=Value.of([float(net.run.architecture.parameters()) for net in trained]) if trained else None,
+            seconds=seconds,
+            timed=_pictures_of(timed) if seconds else "",
+            device=_words(jax.devices()[0].device_kind) if seconds else "",
+            search=_search_cost(list(searches.values())) if self.table.search_cost and searches else None,
+            steps=nets[0].config.train.steps,
+            note=_note(variant, lost, len(nets)),
+        )
+
+    def difference_rows(self, nets: Sequence[Trained | Lost]) -> list[Row]:
+        """The second of the two variants that the table compares over the first, a row by each protocol.
+
+        Networks, of all variants, are paired seed by seed, and the spread is that of the pairs' differences. A column
+        in which one of them is lost has none. Without ``table.compared`` there are no rows.
+        """
+        if self.table.compared is None:
+            return []
+        first, second = ([net for net in nets if net.variant.name == name] for name in self.table.compared)
+
+        def difference(protocol: Protocol, one: Trained, other: Trained, test: TestSet) -> tuple[float, float]:
+            before, after = (self.store.score(net.run, test, protocol) for net in (one, other))
+            return after[0] - before[0], after[1] - before[1]
+
+        return self._rows(
+            list(zip(first, second, strict=True)),  # both in the order of seeds, then of noise levels
+            difference,
+            method=f"Comparison, {_short(self.table.compared[1])} over {_short(self.table.compared[0])}",
+            difference=True,
+            steps=self.base.train.steps,
+            note="differences of the rows above, seed by seed",
+        )
+
+    def _rows(
+        self, groups: Sequence[tuple[Trained | Lost, ...]], score: Callable[..., tuple[float, float]], **fields: Any
+    ) -> list[Row]:
+        """A row by each protocol, with a score of each group, where no group has lost a network.
+
+        Args:
+            groups: of networks at one noise level.
+            score: PSNR and SSIM of a protocol, the networks of a group, and a set.
+            fields: of the rows.
+        """
+        lost = [net for group in groups for net in group if isinstance(net, Lost)]
+        without = {_column(net.config, test): net.what for net in lost for test in self.sets}
+        rows = []
+        for protocol in PROTOCOLS:
+            samples: dict[str, list[tuple[float, float]]] = collections.defaultdict(list)
+            for group in groups:
+                for test in self.sets:
+                    if (column := _column(group[0].config, test)) not in without:
+                        samples[column].append(score(protocol, *group, test))
+            scores = {name: _score(values) for name, values in samples.items()}
+            rows.append(
+                Row(
+                    origin="ours",
+                    protocol=protocol,
+                    scores=scores,
+                    without=without,
+                    scale=self.base.task.scale,
+                    seeds=self.seeds,
+                    budget=self.budget.fraction,
+                    data=self.data,
+                    **fields,
+                )
+            )
+        return rows
+
+    def rows_without_network(self) -> list[Row]:
+        """f_skip alone: the noisy picture, or the bicubically enlarged one."""
+        base, sigmas = self.base, self.table.sigmas
+        name = "identity" if base.task.scale == 1 else "bicubic"
+        configs = [with_fields(base, {"task.sigmas": (sigma,)}) for sigma in sigmas] or [base]
+        return [
             Row(
-                method=variant.name if draws == 1 else f"{variant.name} ({draws} draws a seed)",
+                method="noisy picture" if base.task.scale == 1 else "bicubic",
                 origin="ours",
                 protocol=protocol,
-                scores={name: _score(values) for name, values in samples.items()},
-                without=without,
-                parameters=Value.of([float(net.run.architecture.parameters()) for net in trained]) if trained else None,
+                scores={
+                    _column(config, test): _score([self.store.baseline_score(name, config, test, protocol)])
+                    for config in configs
+                    for test in self.sets
+                },
                 scale=base.task.scale,
-                seconds=seconds,
-                timed=_pictures_of(timed) if seconds else "",
-                device=_words(jax.devices()[0].device_kind) if seconds else "",
-                search=_search_cost(list(searches.values())) if table.search_cost and searches else None,
-                seeds=seeds,
-                steps=config.train.steps,
-                budget=budget.fraction,
-                data=data,
-                note=_note(variant, lost, len(nets)),
+                data="tested on " + ", ".join(test.about for test in self.sets),
+                note="no network",
             )
-        )
-    return rows
-
-
-def difference_rows(
-    table: Table,
-    base: Config,
-    sets: tuple[TestSet, ...],
-    nets: Sequence[Trained | Lost],
-    store: Store,
-    *,
-    seeds: int,
-    budget: Budget,
-    data: str,
-) -> list[Row]:
-    """The second of the two variants that the table compares over the first, a row by each protocol.
-
-    Networks are paired seed by seed, and the spread is that of the pairs' differences. A column in which one of them
-    is lost has none.
-
-    Args:
-        table: the definition; without ``compared`` there are no rows.
-        base: the experiment of these networks at this budget.
-        sets: what is measured on.
-        nets: of all variants.
-        store: measures, or remembers.
-        seeds: how often all was repeated.
-        budget: the part of the paper's schedule.
-        data: what was trained and tested on, in words.
-    """
-    if table.compared is None:
-        return []
-    first, second = ([net for net in nets if net.variant.name == name] for name in table.compared)
-    pairs = list(zip(first, second, strict=True))  # both in the order of seeds, then of noise levels
-    without = {_column(x.config, test): x.what for pair in pairs for x in pair if isinstance(x, Lost) for test in sets}
-    rows = []
-    for protocol in PROTOCOLS:
-        samples: dict[str, list[tuple[float, float]]] = collections.defaultdict(list)
-        for one, other in pairs:
-            for test in sets:
-                column = _column(one.config, test)
-                if isinstance(one, Trained) and isinstance(other, Trained) and column not in without:
-                    before, after = (store.score(net.run, test, protocol) for net in (one, other))
-                    samples[column].append((after[0] - before[0], after[1] - before[1]))
-        rows.append(
-            Row(
-                method=f"Comparison, {_short(table.compared[1])} over {_short(table.compared[0])}",
-                origin="ours",
-                protocol=protocol,
-                scores={name: _score(values) for name, values in samples.items()},
-                difference=True,
-                without=without,
-                scale=base.task.scale,
-                seeds=seeds,
-                steps=base.train.steps,
-                budget=budget.fraction,
-                data=data,
-                note="differences of the rows above, seed by seed",
-            )
-        )
-    return rows
-
-
-def rows_without_network(table: Table, base: Config, sets: tuple[TestSet, ...], store: Store) -> list[Row]:
-    """f_skip alone: the noisy picture, or the bicubically enlarged one."""
-    name = "identity" if base.task.scale == 1 else "bicubic"
-    configs = [with_fields(base, {"task.sigmas": (sigma,)}) for sigma in table.sigmas] or [base]
-    return [
-        Row(
-            method="noisy picture" if base.task.scale == 1 else "bicubic",
-            origin="ours",
-            protocol=protocol,
-            scores={
-                _column(config, test): _score([store.baseline_score(name, config, test, protocol)])
-                for config in configs
-                for test in sets
-            },
-            scale=base.task.scale,
-            data="tested on " + ", ".join(test.about for test in sets),
-            note="no network",
-        )
-        for protocol in PROTOCOLS
-    ]
+            for protocol in PROTOCOLS
+        ]
 
 
 def _note(variant: Variant, lost: Sequence[Lost], count: int) -> str:
