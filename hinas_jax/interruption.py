@@ -11,6 +11,7 @@ import functools
 import os
 import select
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,8 +27,8 @@ HEAR_SECONDS: Final = 10.0
 #: And so many more for the last checkpoint: schedulers send SIGKILL after 30 seconds or later.
 SAVE_SECONDS: Final = 15.0
 
-#: JAX's function in which Python discards what is raised: a signal there is dealt with so many seconds later.
-JAX_GC: Final = "_xla_gc_callback"
+#: Python discards what is raised within a collection of garbage, as JAX has one, or when an object goes: a signal that
+#: is heard there is dealt with so many seconds later.
 SOON: Final = 0.05
 
 _HEARD: Final = threading.Event()
@@ -56,12 +57,13 @@ class Interruption:
         """Of ``several`` processes none stops by itself: signals wait for ``stop_together``."""
         self._several = several
         self._before: dict[signal.Signals, Any] = {}
+        self._hook: Any = None
         self._holding = False
         self._pending: int | None = None
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._before = _handle(self._on_signal)
+            self._before, self._hook = _handle(self._on_signal), _hear_discarded()
         return self
 
     def __exit__(
@@ -69,6 +71,8 @@ class Interruption:
     ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self._hook is not None:
+            sys.unraisablehook = self._hook
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -119,6 +123,7 @@ def hear_signals() -> None:
 def raise_interrupted() -> None:
     """From here on signals raise Interrupted."""
     _handle(_raise)
+    _hear_discarded()
 
 
 def _handle(handler: Any) -> dict[signal.Signals, Any]:
@@ -127,17 +132,28 @@ def _handle(handler: Any) -> dict[signal.Signals, Any]:
     return {number: signal.signal(number, handler) for number in heeded}
 
 
-def _raise(number: int, frame: FrameType | None) -> None:
+def _raise(number: int, frame: FrameType | None) -> NoReturn:
+    del frame
     _HEARD.set()
-    if frame is not None and frame.f_code.co_name == JAX_GC:
-        signal.signal(signal.SIGALRM, functools.partial(_again, number))
-        signal.setitimer(signal.ITIMER_REAL, SOON)
-        return
     raise Interrupted(number)
 
 
+def _hear_discarded() -> Any:
+    """Have a discarded Interrupted dealt with again, as if its signal came a moment later. Returns the hook before."""
+    before = sys.unraisablehook
+
+    def hook(discarded: Any) -> None:
+        if not isinstance(discarded.exc_value, Interrupted):
+            before(discarded)
+            return
+        signal.signal(signal.SIGALRM, functools.partial(_again, discarded.exc_value.signal))
+        signal.setitimer(signal.ITIMER_REAL, SOON)
+
+    sys.unraisablehook = hook
+    return before
+
+
 def _again(asked: int, number: int, frame: FrameType | None) -> None:
-    """Deal with the signal ``asked`` as if it came only now."""
     del number
     handler = signal.getsignal(asked)
     if callable(handler):
