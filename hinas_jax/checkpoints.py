@@ -215,8 +215,7 @@ class Checkpoints:
             CheckpointError: there is no such checkpoint, or they cannot be read.
         """
         try:
-            read = self._manager.restore(number, args=ocp.args.Composite(facts=ocp.args.JsonRestore()))
-            return dict(read["facts"]["facts"])
+            return dict(self._signed(number)["facts"])
         except Exception as error:  # Orbax and TensorStore raise what they like
             raise CheckpointError(f"{self._folder / str(number)} is damaged ({first_line(error)})") from None
 
@@ -236,11 +235,15 @@ class Checkpoints:
         """The best that a checkpoint on the disk names; a damaged one names none."""
         if number not in self._bests:
             try:
-                read = self._manager.restore(number, args=ocp.args.Composite(facts=ocp.args.JsonRestore()))
-                self._bests[number] = read["facts"].get("best")
+                self._bests[number] = self._signed(number).get("best")
             except Exception:  # Orbax and TensorStore raise what they like
                 self._bests[number] = None
         return self._bests[number]
+
+    def _signed(self, number: int) -> dict[str, Any]:
+        """What lies beside the state, unchecked: facts, digest, best."""
+        read = self._manager.restore(number, args=ocp.args.Composite(facts=ocp.args.JsonRestore()))
+        return dict(read["facts"])
 
     def _make_folder(self) -> None:
         try:
