@@ -23,7 +23,8 @@ from hinas_jax.data import bicubic
 from hinas_jax.data.colour import luma
 from hinas_jax.data.finding import find_pictures
 from hinas_jax.data.pictures import load
-from hinas_jax.evaluation import Protocol, evaluate, psnr_and_ssim
+from hinas_jax.evaluation import evaluate
+from hinas_jax.protocols import Protocol, psnr_and_ssim
 from hinas_jax.tasks import crop_to_multiple
 
 SETS: Final = ("Set5/HR", "Set14/HR", "BSDS500/val")

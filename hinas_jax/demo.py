@@ -16,7 +16,8 @@ from hinas_jax.config import Config, load_config
 from hinas_jax.curves import plot_search, plot_training, side_by_side
 from hinas_jax.data.sources import load_pictures
 from hinas_jax.drawing import draw_architecture
-from hinas_jax.evaluation import Picture, best_gaussian_blur, network_restorer, psnr_and_ssim
+from hinas_jax.evaluation import best_gaussian_blur, network_restorer
+from hinas_jax.protocols import Picture, psnr_and_ssim
 from hinas_jax.run_files import read_metrics
 from hinas_jax.saying import Say
 from hinas_jax.searching import search

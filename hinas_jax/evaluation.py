@@ -1,48 +1,31 @@
-"""Measuring a model, or a baseline without a network, by a named protocol.
-
-standard: whole pictures, degraded once with the seed. Super-resolution: the output clipped and rounded to 8 bits, Y of
-    BT.601 studio range kept as float, ``scale`` pixels of border cropped. All other tasks: all pixels and channels,
-    the output neither clipped nor rounded; nor is the noise of denoising.
-released: as the authors' test code measures, for comparison with the paper's rows only. Denoising: tiles of 64 pixels
-    at a stride of 48, FRESH noise for every tile, overlaps averaged. Super-resolution: Y with the weights of R and B
-    swapped, no border cropped, nothing rounded, SSIM over the zero-padded picture. Other tasks: refused.
-Both: the mean over pictures of each picture's PSNR and SSIM.
-"""
+"""Measuring a model, or a baseline without a network, on a set of pictures: means over them by a named protocol."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
 from scipy.ndimage import gaussian_filter
 from tqdm import tqdm
 
-from hinas_jax.data.colour import luma
 from hinas_jax.data.sources import BUNDLED, TFDS, PictureSet, Role, load_pictures
 from hinas_jax.inference import ready
-from hinas_jax.metrics import SSIM_WINDOW, psnr, ssim
+from hinas_jax.metrics import SSIM_WINDOW
 from hinas_jax.modelfile import Model
+from hinas_jax.protocols import RELEASED_TILE, Picture, Protocol, Restorer, is_tiled, measure, noise_key
 from hinas_jax.released import model_path, released_models
 from hinas_jax.saying import Say
 from hinas_jax.tasks import TASKS, Task, TaskName, build_task, crop_to_multiple, task_of
-from hinas_jax.tiling import tile_starts
 from hinas_jax.writing import write_whole
-
-Protocol = Literal["standard", "released"]
-Picture = Float[np.ndarray, "height width channel"]
-Restorer = Callable[[Picture, Picture], Picture]  #: degraded picture, clean one (for bounds only) -> restored
 
 BASELINES: Final = ("identity", "gaussian-blur", "bicubic")
 BLUR_SIGMAS: Final = np.arange(0.3, 4.01, 0.1)
-RELEASED_TILE: Final = 64
-RELEASED_OVERLAP: Final = 16
 
 
 class EvaluationError(ValueError):
@@ -74,18 +57,6 @@ class Report:
     results: tuple[Result, ...]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Example:
-    """One picture, clean, degraded and restored, in [0, 1] but for noise and what is left of it, and its score."""
-
-    clean: Picture
-    degraded: Picture
-    """Of super-resolution smaller by the scale."""
-    restored: Picture
-    psnr: float
-    ssim: float
-
-
 def evaluate(
     model: str,
     *,
@@ -108,7 +79,7 @@ def evaluate(
         model: path of a model file, the name of a released model, or one of BASELINES.
         images: folder of clean pictures, all of which are used.
         data: a root as in the config's ``data.root``, whose test pictures are used; default: bundled.
-        protocol: see the head of this module.
+        protocol: see hinas_jax/protocols.py.
         sigma: noise level in grey levels; default: those the model was trained for.
         scale: factor of super-resolution, for a baseline; a model has its own.
         quality: of JPEG; default: those the model was trained for.
@@ -147,7 +118,7 @@ def evaluate(
     results = []
     for row in rows:
         values = [
-            measure(row, restorer, pixels, protocol, _key(seed, i))
+            measure(row, restorer, pixels, protocol, noise_key(seed, i))
             for i, pixels in enumerate(tqdm(pictures.pixels, desc=name, unit="picture", dynamic_ncols=True))
         ]
         means = np.mean(np.array(values, np.float64), axis=0)
@@ -196,49 +167,8 @@ def write_report(report: Report, path: Path) -> None:
         raise EvaluationError(f"{path}: cannot be written ({error.strerror})") from None
 
 
-def measure(
-    task: Task, restorer: Restorer, pixels: np.ndarray, protocol: Protocol, key: jax.Array
-) -> tuple[float, float]:
-    """PSNR and SSIM of one picture, degraded, restored and compared as the protocol says."""
-    given = crop_to_multiple(pixels, task.scale).astype(np.float32) / 255
-    if _is_tiled(protocol, task):
-        return _compare(task, _restore_fresh_tiles(task, restorer, given, key), given, protocol)
-    degraded, clean = (np.asarray(picture) for picture in _pair(task, key, given))
-    return _compare(task, restorer(degraded, clean), clean, protocol)
-
-
-def example(task: Task, restorer: Restorer, pixels: np.ndarray, number: int, seed: int = 0) -> Example:
-    """One picture with all that ``evaluate`` measures of it by the protocol ``standard``.
-
-    Args:
-        task: at one strength.
-        restorer: a network or a baseline.
-        pixels: the picture, as it lies in its set: uint8 of shape [height, width, channel].
-        number: its place in the set, counted from 0: that, with the seed, tells the noise.
-        seed: of the evaluation.
-    """
-    given = crop_to_multiple(pixels, task.scale).astype(np.float32) / 255
-    degraded, clean = (np.asarray(picture) for picture in _pair(task, _key(seed, number), given))
-    restored = restorer(degraded, clean)
-    return Example(clean, degraded, restored, *_compare(task, restored, clean, "standard"))
-
-
-def _key(seed: int, number: int) -> jax.Array:
-    return jax.random.fold_in(jax.random.key(seed), number)
-
-
-def _compare(task: Task, restored: Picture, clean: Picture, protocol: Protocol) -> tuple[float, float]:
-    if task.comparison == "luma":
-        restored, clean = (_luma_of_output(picture, protocol, task.scale) for picture in (restored, clean))
-        if protocol == "released":
-            padding = SSIM_WINDOW // 2
-            padded = [np.pad(x, ((padding, padding), (padding, padding), (0, 0))) for x in (restored, clean)]
-            return float(_psnr(restored, clean)), float(_ssim(*padded))
-    return psnr_and_ssim(restored, clean)
-
-
 def _check_sizes(pictures: PictureSet, protocol: Protocol, task: Task) -> None:
-    least = RELEASED_TILE if _is_tiled(protocol, task) else SSIM_WINDOW + 2 * task.scale
+    least = RELEASED_TILE if is_tiled(protocol, task) else SSIM_WINDOW + 2 * task.scale
     for name, pixels in zip(pictures.names, pictures.pixels, strict=True):
         height, width = crop_to_multiple(pixels, task.scale).shape[:2]
         if min(height, width) < least:
@@ -246,11 +176,6 @@ def _check_sizes(pictures: PictureSet, protocol: Protocol, task: Task) -> None:
                 f"{name}: {width}x{height} pixels is too small for the protocol {protocol},"
                 f" which takes {least}x{least}; remove the picture"
             )
-
-
-def psnr_and_ssim(restored: Picture, clean: Picture) -> tuple[float, float]:
-    """PSNR in dB and SSIM of two pictures in [0, 1]."""
-    return float(_psnr(restored, clean)), float(_ssim(restored, clean))
 
 
 def network_restorer(model: Model) -> Restorer:
@@ -369,35 +294,3 @@ def _pictures(images: Path | None, data: str, task: Task) -> PictureSet:
     if pictures is None:
         raise EvaluationError(f"{data} has no pictures set aside for testing (a folder `test`); or give --images")
     return pictures
-
-
-def _is_tiled(protocol: Protocol, task: Task) -> bool:
-    return protocol == "released" and task.comparison == "pixels"
-
-
-def _restore_fresh_tiles(task: Task, restorer: Restorer, clean: Picture, key: jax.Array) -> Picture:
-    total, weight = np.zeros_like(clean), np.zeros_like(clean)
-    rows, columns = (tile_starts(side, RELEASED_TILE, RELEASED_OVERLAP) for side in clean.shape[:2])
-    for number, (y, x) in enumerate((y, x) for y in rows for x in columns):
-        place = (slice(y, y + RELEASED_TILE), slice(x, x + RELEASED_TILE))
-        noisy, _ = _pair(task, jax.random.fold_in(key, number), clean[place])
-        total[place] += restorer(np.asarray(noisy), clean[place])
-        weight[place] += 1
-    mean: Picture = total / weight
-    return mean
-
-
-def _luma_of_output(picture: Picture, protocol: Protocol, border: int) -> Picture:
-    if protocol == "released":
-        return _luma(picture[..., ::-1])
-    rounded = np.round(np.clip(picture, 0, 1) * 255) / 255
-    return _luma(rounded)[border:-border, border:-border]
-
-
-def _luma(picture: Picture) -> Picture:
-    return np.asarray(luma(jnp.asarray(picture))) if picture.shape[-1] == 3 else picture
-
-
-_psnr = jax.jit(psnr)
-_ssim = jax.jit(ssim)
-_pair = jax.jit(lambda task, key, given: task.pair(key, given), static_argnums=0)

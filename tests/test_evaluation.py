@@ -13,8 +13,9 @@ from test_restoring import model_of
 from tiny import counted
 
 from hinas_jax import evaluation
-from hinas_jax.evaluation import EvaluationError, Report, Result, baseline, best_gaussian_blur, evaluate, measure
+from hinas_jax.evaluation import EvaluationError, Report, Result, baseline, best_gaussian_blur, evaluate
 from hinas_jax.modelfile import Model
+from hinas_jax.protocols import measure
 from hinas_jax.tasks import Denoise, SuperResolve
 
 #: bicubic under `standard`, x2, x3, x4: PSNR and SSIM on Y, found with independent code

@@ -7,7 +7,8 @@ import pytest
 
 from hinas_jax.data.finding import find_pictures
 from hinas_jax.data.pictures import load
-from hinas_jax.evaluation import RELEASED_OVERLAP, RELEASED_TILE, baseline, evaluate, measure
+from hinas_jax.evaluation import baseline, evaluate
+from hinas_jax.protocols import RELEASED_OVERLAP, RELEASED_TILE, measure
 from hinas_jax.tasks import Denoise
 from hinas_jax.tiling import tile_starts
 

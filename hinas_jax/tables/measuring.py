@@ -10,7 +10,7 @@ from typing import Any, Final
 import jax
 
 from hinas_jax.config import Config
-from hinas_jax.evaluation import Protocol
+from hinas_jax.protocols import Protocol
 from hinas_jax.tables.budget import Budget
 from hinas_jax.tables.definition import Table, Variant, with_fields
 from hinas_jax.tables.networks import Lost, Trained

@@ -22,9 +22,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from hinas_jax.evaluation import Example, Restorer, baseline, example, network_restorer
+from hinas_jax.evaluation import baseline, network_restorer
 from hinas_jax.ink import GREY, INK, ORANGE, STYLE, save_figure
 from hinas_jax.modelfile import Model
+from hinas_jax.protocols import Example, Restorer, example
 from hinas_jax.tables.budget import Budget
 from hinas_jax.tables.definition import Shown, Table
 from hinas_jax.tables.networks import Trained

@@ -20,9 +20,10 @@ import numpy as np
 
 from hinas_jax.architecture import Architecture
 from hinas_jax.config import Config, SearchConfig, TrainConfig
-from hinas_jax.evaluation import Protocol, evaluate
+from hinas_jax.evaluation import evaluate
 from hinas_jax.inference import ready
 from hinas_jax.modelfile import Model
+from hinas_jax.protocols import Protocol
 from hinas_jax.run_files import read_manifest
 from hinas_jax.saying import Say
 from hinas_jax.searching import search
