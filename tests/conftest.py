@@ -9,7 +9,7 @@ from pathlib import Path
 
 import jax
 import pytest
-import soak
+import tiny_runs
 from jax.experimental.compilation_cache import compilation_cache
 from picture_files import write_pictures
 from tiny import FUSIONS, QUICK
@@ -124,9 +124,9 @@ def keep_jax_settings() -> Iterator[None]:
 def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     """A search of 5 epochs of 3 steps, the first one warm-up and all others evaluated, and a training of 6 steps."""
     folder = tmp_path_factory.mktemp("run") / "pictures"
-    soak.write_pictures(folder)
+    tiny_runs.write_pictures(folder)
     changes = {"search.warmup": 0.2, "search.arch_learning_rate": 0.5, "train.steps": 6}
-    return dataclasses.replace(with_fields(soak.tiny_config(folder, epochs=5), changes), compute=ComputeConfig())
+    return dataclasses.replace(with_fields(tiny_runs.tiny_config(folder, epochs=5), changes), compute=ComputeConfig())
 
 
 @pytest.fixture(scope="session")

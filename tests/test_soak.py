@@ -7,13 +7,14 @@ import random
 
 import pytest
 import soak
+import tiny_runs
 from tiny import QUICK_FLAGS
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("soak")
-    soak.write_pictures(folder / "pictures")
+    tiny_runs.write_pictures(folder / "pictures")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XLA_FLAGS", QUICK_FLAGS)
         yield folder
@@ -27,7 +28,7 @@ def folder(tmp_path_factory):
     ],
 )
 def test_a_harmed_run_ends_as_one_left_alone(folder, name, hits):
-    kind = soak.undisturbed(name, folder, soak.tiny_config(folder / "pictures", epochs=10))
+    kind = tiny_runs.undisturbed(name, folder, tiny_runs.tiny_config(folder / "pictures", epochs=10))
     workdir, rng = folder / f"{name}-disturbed", random.Random(0)
     for start, times in hits.items():
         (fault,) = (fault for fault in soak.FAULTS if fault.startswith(start))
