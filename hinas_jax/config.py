@@ -6,15 +6,22 @@ A named config is a Python file in configs/ that sets ``config``; the command li
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import importlib.util
 import json
-import sys
-import typing
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from hinas_jax.architecture import LARGEST_FACTOR, LARGEST_FILE
+from hinas_jax.config_forms import (
+    ConfigError,
+    from_document,
+    require,
+    require_counts,
+    require_forms,
+    require_not_negative,
+    require_parts,
+    require_rates,
+)
 from hinas_jax.losses import PixelLoss
 from hinas_jax.metrics import SSIM_WINDOW
 from hinas_jax.named_configs import config_folder, config_names
@@ -23,12 +30,6 @@ from hinas_jax.space.search_space import SearchSpace
 from hinas_jax.tasks import Draw, Task, TaskName, build_task
 
 T = TypeVar("T")
-
-_LARGEST: Final = 2**31 - 1  #: of a number whose meaning sets no limit: it fits the device's integers and floats
-
-
-class ConfigError(ValueError):
-    """A config, or a file that should hold one, is wrong. The message is one line for people."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,12 +57,12 @@ class TaskConfig:
     """Residual learning (section 3.3): the input, enlarged for super-resolution, is added to the output."""
 
     def __post_init__(self) -> None:
-        _require_forms(self, "task.")
+        require_forms(self, "task.")
         try:
             scale = self.build().scale
         except ValueError as error:
             raise ConfigError(f"task.{error}") from None
-        _require(scale == self.scale, f"task.scale must be {scale} for the task {self.name}, not {self.scale}")
+        require(scale == self.scale, f"task.scale must be {scale} for the task {self.name}, not {self.scale}")
 
     def build(self) -> Task:
         """The task itself."""
@@ -84,10 +85,10 @@ class DataConfig:
     """Part of the training pictures held back as V (section 4.1), one picture at least."""
 
     def __post_init__(self) -> None:
-        _require_forms(self, "data.")
-        _require(bool(self.root), "data.root is empty; give a folder, tfds:NAME or bundled")
+        require_forms(self, "data.")
+        require(bool(self.root), "data.root is empty; give a folder, tfds:NAME or bundled")
         ok = 0 < self.validation_fraction < 1
-        _require(ok, f"data.validation_fraction must lie between 0 and 1, not {self.validation_fraction}")
+        require(ok, f"data.validation_fraction must lie between 0 and 1, not {self.validation_fraction}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,8 +101,8 @@ class LossConfig:
     """l2: mean squared error (the paper). l1: mean absolute error."""
 
     def __post_init__(self) -> None:
-        _require_forms(self, "loss.")
-        _require_not_negative(self, "loss", "ssim_weight")
+        require_forms(self, "loss.")
+        require_not_negative(self, "loss", "ssim_weight")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,9 +124,9 @@ class ComputeConfig:
     result."""
 
     def __post_init__(self) -> None:
-        _require_forms(self, "compute.")
+        require_forms(self, "compute.")
         ok = self.checkpoint_seconds > 0
-        _require(ok, f"compute.checkpoint_seconds must be above 0, not {self.checkpoint_seconds:g}")
+        require(ok, f"compute.checkpoint_seconds must be above 0, not {self.checkpoint_seconds:g}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,18 +176,18 @@ class SearchConfig:
     """Skip connections in one cell at which early_stop=skip-count ends the search."""
 
     def __post_init__(self) -> None:
-        _require_forms(self, "search.")
-        _require_counts(self, "search", "epochs", "batch_size", "patch", "crops_per_picture")
-        _require_counts(self, "search", "stable_epochs", "skip_limit")
-        _require_rates(self, "search", "learning_rate", "final_learning_rate", "arch_learning_rate")
+        require_forms(self, "search.")
+        require_counts(self, "search", "epochs", "batch_size", "patch", "crops_per_picture")
+        require_counts(self, "search", "stable_epochs", "skip_limit")
+        require_rates(self, "search", "learning_rate", "final_learning_rate", "arch_learning_rate")
         ok = self.final_learning_rate <= self.learning_rate
-        _require(
+        require(
             ok,
             f"search.final_learning_rate must not exceed search.learning_rate, but {self.final_learning_rate:g} does",
         )
-        _require_parts(self, "search", "warmup", "evaluate_after", "momentum")
-        _require_not_negative(self, "search", "gradient_clip", "weight_decay", "arch_weight_decay")
-        _require_not_negative(self, "search", "parameter_weight")
+        require_parts(self, "search", "warmup", "evaluate_after", "momentum")
+        require_not_negative(self, "search", "gradient_clip", "weight_decay", "arch_weight_decay")
+        require_not_negative(self, "search", "parameter_weight")
 
     @property
     def warmup_epochs(self) -> int:
@@ -207,9 +208,9 @@ class DecodeConfig:
     rest. 0: none. None: any number, as in the paper."""
 
     def __post_init__(self) -> None:
-        _require_forms(self, "decode.")
+        require_forms(self, "decode.")
         ok = self.max_skips is None or self.max_skips >= 0
-        _require(ok, f"decode.max_skips must be 0 or more, or None for any number, not {self.max_skips}")
+        require(ok, f"decode.max_skips must be 0 or more, or None for any number, not {self.max_skips}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -238,14 +239,14 @@ class TrainConfig:
     """Steps between two evaluations on V; the best network is kept."""
 
     def __post_init__(self) -> None:
-        _require_forms(self, "train.")
-        _require_counts(self, "train", "steps", "batch_size", "patch", "validate_every")
-        _require_rates(self, "train", "learning_rate")
+        require_forms(self, "train.")
+        require_counts(self, "train", "steps", "batch_size", "patch", "validate_every")
+        require_rates(self, "train", "learning_rate")
         ok = 0 < self.width_scale <= LARGEST_FACTOR
-        _require(ok, f"train.width_scale must be above 0 and at most {LARGEST_FACTOR}, not {self.width_scale}")
-        _require_not_negative(self, "train", "gradient_clip")
+        require(ok, f"train.width_scale must be above 0 and at most {LARGEST_FACTOR}, not {self.width_scale}")
+        require_not_negative(self, "train", "gradient_clip")
         ok = not self.warm_start or self.width_scale == 1
-        _require(ok, f"train.warm_start needs train.width_scale 1, not {self.width_scale}")
+        require(ok, f"train.warm_start needs train.width_scale 1, not {self.width_scale}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -264,12 +265,12 @@ class Config:
     compute: ComputeConfig = dataclasses.field(default_factory=ComputeConfig)
 
     def __post_init__(self) -> None:
-        _require_forms(self)
-        _require_forms(self.space, "space.")
-        _require(0 <= self.seed < 2**32, f"seed must lie in 0..{2**32 - 1}, not {self.seed}")
+        require_forms(self)
+        require_forms(self.space, "space.")
+        require(0 <= self.seed < 2**32, f"seed must lie in 0..{2**32 - 1}, not {self.seed}")
         for part, patch in (("search", self.search.patch), ("train", self.train.patch)):
             least = -(-SSIM_WINDOW // self.task.scale)
-            _require(patch >= least, f"{part}.patch must be {least} or more (the SSIM's window), not {patch}")
+            require(patch >= least, f"{part}.patch must be {least} or more (the SSIM's window), not {patch}")
 
     def to_json(self) -> str:
         """The config as indented JSON; ``from_json`` gives it back."""
@@ -286,7 +287,7 @@ class Config:
             document = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise ConfigError(f"not JSON: {error}") from None
-        config: Config = _build(cls, document, "")
+        config: Config = from_document(cls, document, "")
         return config
 
 
@@ -345,89 +346,7 @@ def run_config_file(path: Path, name: str, kind: type[T]) -> T:
     return thing
 
 
-def _build(kind: Any, document: Any, prefix: str) -> Any:
-    """A dataclass from a JSON object, checking names and forms."""
-    if not isinstance(document, dict):
-        raise ConfigError(f"{prefix.rstrip('.') or 'the config'} must be a JSON object")
-    hints = typing.get_type_hints(kind)
-    for name in document:
-        if name not in hints:
-            raise ConfigError(unknown_field(prefix + name, [prefix + known for known in hints]))
-    values = {name: _value(hints[name], value, prefix + name) for name, value in document.items()}
-    try:
-        return kind(**values)
-    except ConfigError:
-        raise
-    except (ValueError, OverflowError) as error:
-        raise ConfigError(f"{prefix.rstrip('.')}: {error}") from None
-
-
-def _value(hint: Any, value: Any, name: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        return _build(hint, value, name + ".")
-    if typing.get_origin(hint) is tuple and isinstance(value, list):
-        return tuple(_value(typing.get_args(hint)[0], item, name) for item in value)
-    if not _has_form(hint, value):
-        raise ConfigError(f"{name} has a value of the wrong form: {json.dumps(value)}")
-    return float(value) if hint is float else value
-
-
-def _require_forms(part: object, prefix: str = "") -> None:
-    """Check the types, which Python itself does not, of all fields of a dataclass."""
-    for name, hint in typing.get_type_hints(type(part)).items():
-        value = getattr(part, name)
-        _require(_has_form(hint, value), f"{prefix}{name} has a value of the wrong form: {value!r}")
-
-
-def _has_form(hint: Any, value: Any) -> bool:
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is tuple:
-        return isinstance(value, tuple) and all(_has_form(arguments[0], item) for item in value)
-    if origin is Literal:
-        return any(type(value) is type(known) and value == known for known in arguments)
-    if isinstance(value, bool):
-        return hint is bool
-    if hint is float:
-        return isinstance(value, int | float) and abs(value) <= sys.float_info.max  # neither infinite nor NaN
-    return isinstance(value, hint)
-
-
-def unknown_field(name: str, known: list[str]) -> str:
-    """The one line that tells an unknown field, with the nearest known name."""
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"unknown field {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
-
-
 def _differences(one: Any, other: Any, prefix: str) -> list[str]:
     if isinstance(one, dict):
         return [name for key in one for name in _differences(one[key], other[key], f"{prefix}{key}.")]
     return [] if one == other else [prefix.rstrip(".")]
-
-
-def _require(ok: bool, message: str) -> None:
-    if not ok:
-        raise ConfigError(message)
-
-
-def _require_counts(part: object, prefix: str, *names: str) -> None:
-    for name in names:
-        value = getattr(part, name)
-        _require(1 <= value <= _LARGEST, f"{prefix}.{name} must be a whole number of 1 to {_LARGEST}, not {value}")
-
-
-def _require_rates(part: object, prefix: str, *names: str) -> None:
-    for name in names:
-        value = getattr(part, name)
-        _require(0 < value <= _LARGEST, f"{prefix}.{name} must be above 0 and at most {_LARGEST}, not {value}")
-
-
-def _require_parts(part: object, prefix: str, *names: str) -> None:
-    for name in names:
-        value = getattr(part, name)
-        _require(0 <= value < 1, f"{prefix}.{name} must be at least 0 and less than 1, not {value}")
-
-
-def _require_not_negative(part: object, prefix: str, *names: str) -> None:
-    for name in names:
-        value = getattr(part, name)
-        _require(0 <= value <= _LARGEST, f"{prefix}.{name} must be 0 to {_LARGEST}, not {value}")

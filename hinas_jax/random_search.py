@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from hinas_jax.architecture import Architecture
-from hinas_jax.config import Config, ConfigError
+from hinas_jax.config import Config
+from hinas_jax.config_forms import ConfigError
 from hinas_jax.modelfile import Model
 from hinas_jax.run_files import V_PROTOCOL
 from hinas_jax.runs import environment

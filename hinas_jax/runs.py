@@ -19,7 +19,8 @@ from typing import Any, Final, Literal, Self
 
 import jax
 
-from hinas_jax.config import Config, ConfigError, differing_fields, load_config
+from hinas_jax.config import Config, differing_fields, load_config
+from hinas_jax.config_forms import ConfigError
 from hinas_jax.data.sources import prepared_digests
 from hinas_jax.divergence import STEADYING
 from hinas_jax.processes import agree, from_first, is_first, require_same

@@ -18,7 +18,8 @@ from hinas_jax.architecture import Architecture
 from hinas_jax.batching import Batch, fit_batch
 from hinas_jax.checkpoints import Checkpoints
 from hinas_jax.compiling import compile_step, steps_per_call
-from hinas_jax.config import Config, ConfigError, TrainConfig, load_config
+from hinas_jax.config import Config, TrainConfig, load_config
+from hinas_jax.config_forms import ConfigError
 from hinas_jax.data.patches import Draws, PatchSource, sizes_of
 from hinas_jax.data.sources import PictureSet
 from hinas_jax.divergence import DivergenceError, Outcome, group_names, mend

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from tiny import random_variables
 
 from hinas_jax.architecture import Architecture, ArchitectureError, CellArchitecture, Edge
-from hinas_jax.config import Config, ConfigError, load_config
+from hinas_jax.config import Config, load_config
+from hinas_jax.config_forms import ConfigError
 from hinas_jax.data.pictures import PictureError, load
 from hinas_jax.data.saving import path_that_holds, save
 from hinas_jax.model_card import ModelError

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from hinas_jax.config import ConfigError, differing_fields, load_config
+from hinas_jax.config import differing_fields, load_config
+from hinas_jax.config_forms import ConfigError
 from hinas_jax.random_search import draw
 from hinas_jax.space.perturbation import replace_connections
 from hinas_jax.tables.budget import TOY, TOY_TEST_PICTURES, Budget, changes

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import hinas_jax.config
-from hinas_jax.config import Config, ConfigError, SearchConfig, differing_fields, load_config
+from hinas_jax.config import Config, SearchConfig, differing_fields, load_config
+from hinas_jax.config_forms import ConfigError
 from hinas_jax.named_configs import config_names
 from hinas_jax.space import search_space
 from hinas_jax.tasks import Deblock, Deblur, Denoise, Paired, SuperResolve

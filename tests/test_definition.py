@@ -2,7 +2,8 @@
 
 import pytest
 
-from hinas_jax.config import ConfigError, load_config
+from hinas_jax.config import load_config
+from hinas_jax.config_forms import ConfigError
 from hinas_jax.tables.definition import NUMBERS, RANDOM, load_table, with_fields
 from hinas_jax.tables.rows import published_rows
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import hinas_jax.runs
-from hinas_jax.config import Config, ConfigError, SearchConfig, TrainConfig
+from hinas_jax.config import Config, SearchConfig, TrainConfig
+from hinas_jax.config_forms import ConfigError
 from hinas_jax.runs import RunFolder, environment
 
 CONFIG = Config(seed=7)

@@ -13,7 +13,7 @@ from tiny import quick_jit
 from hinas_jax import searching
 from hinas_jax.architecture import Architecture
 from hinas_jax.checkpoints import Checkpoints
-from hinas_jax.config import ConfigError
+from hinas_jax.config_forms import ConfigError
 from hinas_jax.data.pictures import PictureError
 from hinas_jax.data.sources import load_pictures, split
 from hinas_jax.divergence import DivergenceError

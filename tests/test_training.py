@@ -20,7 +20,8 @@ from tiny import quick_jit, random_variables
 from hinas_jax import training
 from hinas_jax.architecture import Architecture, CellArchitecture, Edge
 from hinas_jax.checkpoints import Checkpoints
-from hinas_jax.config import Config, ConfigError, LossConfig
+from hinas_jax.config import Config, LossConfig
+from hinas_jax.config_forms import ConfigError
 from hinas_jax.data.sources import load_pictures, split
 from hinas_jax.divergence import DivergenceError
 from hinas_jax.interruption import Interrupted

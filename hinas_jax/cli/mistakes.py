@@ -11,7 +11,7 @@ MISTAKES: Final = {
     "checkpoints": "CheckpointError",
     "cli.mistakes": "UsageError",
     "compiling": "MemoryNeedError",
-    "config": "ConfigError",
+    "config_forms": "ConfigError",
     "data.pictures": "PictureError",
     "divergence": "DivergenceError",
     "evaluation": "EvaluationError",

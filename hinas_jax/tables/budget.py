@@ -8,7 +8,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Final
 
-from hinas_jax.config import Config, ConfigError, differing_fields
+from hinas_jax.config import Config, differing_fields
+from hinas_jax.config_forms import ConfigError
 from hinas_jax.data.sources import BUNDLED
 from hinas_jax.tables.definition import with_fields
 

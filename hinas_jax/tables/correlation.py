@@ -22,7 +22,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from hinas_jax.architecture import Architecture
-from hinas_jax.config import Config, ConfigError, load_config
+from hinas_jax.config import Config, load_config
+from hinas_jax.config_forms import ConfigError
 from hinas_jax.data.patches import draw_patches, sample, to_device
 from hinas_jax.data.sources import large_enough, split
 from hinas_jax.divergence import DivergenceError

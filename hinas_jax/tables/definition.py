@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from hinas_jax.config import Config, ConfigError, run_config_file
+from hinas_jax.config import Config, run_config_file
+from hinas_jax.config_forms import ConfigError
 from hinas_jax.named_configs import config_folder
 
 Change = Literal["none", "R1", "R2", "one level", "rising"]

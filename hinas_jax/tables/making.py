@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hinas_jax.config import ConfigError
+from hinas_jax.config_forms import ConfigError
 from hinas_jax.runs import environment
 from hinas_jax.saying import Say
 from hinas_jax.tables.budget import Budget, changes

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from hinas_jax.config import Config, ConfigError
+from hinas_jax.config import Config
+from hinas_jax.config_forms import ConfigError
 from hinas_jax.data.pictures import PictureError
 from hinas_jax.data.sources import BUNDLED, TFDS, PictureSet, Role, load_pictures
 from hinas_jax.tables.budget import TOY, Budget
