@@ -21,6 +21,7 @@ from PIL import Image
 from hinas_jax.architecture import Architecture, CellArchitecture, Edge
 from hinas_jax.checkpoints import Checkpoints
 from hinas_jax.config import Config, load_config
+from hinas_jax.space.search_space import SearchSpace
 from hinas_jax.tables.definition import with_fields
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -138,6 +139,18 @@ def write_pictures(folder: Path) -> None:
         Image.fromarray(rng.integers(0, 256, (20 + i, 27 - i), np.uint8)).save(folder / f"{i}.png")
 
 
+def tiny_architecture(space: SearchSpace) -> Architecture:
+    """A network of the space of ``tiny_config``."""
+    return Architecture(
+        cells=(CellArchitecture(((Edge(0, "conv3"), Edge(1, "sep3")),)),),
+        levels=(1,),
+        base_width=space.base_width,
+        width_factors=space.width_factors,
+        start_width=space.start_width,
+        end_width=space.end_width,
+    )
+
+
 def undisturbed(name: str, folder: Path, config: Config) -> Kind:
     """Run a search or a training to its end, alone; compiled programs stay for all that follow."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -145,16 +158,7 @@ def undisturbed(name: str, folder: Path, config: Config) -> Kind:
     file.write_text(config.to_json())
     words = [f"{name}.py", str(file)]
     if name == "train":
-        space, edges = config.space, (Edge(0, "conv3"), Edge(1, "sep3"))
-        architecture = Architecture(
-            cells=(CellArchitecture((edges,)),),
-            levels=(1,),
-            base_width=space.base_width,
-            width_factors=space.width_factors,
-            start_width=space.start_width,
-            end_width=space.end_width,
-        )
-        architecture.save(folder / "architecture.json")
+        tiny_architecture(config.space).save(folder / "architecture.json")
         words += ["--architecture", str(folder / "architecture.json")]
     env = os.environ | {"JAX_PLATFORMS": "cpu", "XDG_CACHE_HOME": str(folder / "cache"), "PYTHONPATH": str(ROOT)}
     kind = Kind(name, words, env, folder / f"{name}-alone")

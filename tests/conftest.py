@@ -14,6 +14,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from picture_files import write_pictures
 from tiny import FUSIONS, QUICK
 
+from hinas_jax.architecture import Architecture
 from hinas_jax.config import ComputeConfig, Config
 from hinas_jax.searching import search
 from hinas_jax.tables.definition import with_fields
@@ -130,6 +131,12 @@ def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> Config:
 
 
 @pytest.fixture(scope="session")
+def architecture(tiny_config: Config) -> Architecture:
+    """A network of the space of ``tiny_config``."""
+    return tiny_runs.tiny_architecture(tiny_config.space)
+
+
+@pytest.fixture(scope="session")
 def searched(tiny_config: Config, tmp_path_factory: pytest.TempPathFactory, quick_compiling: Path) -> Path:
     """The folder of a finished search of ``tiny_config``."""
     del quick_compiling
@@ -145,3 +152,12 @@ def root(tiny_config: Config, tmp_path: Path) -> Path:
     shutil.copytree(tiny_config.data.root, folder / "train")
     write_pictures(folder / "test", seed=1)
     return folder
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that prepared sets go to, in the place of the user's own."""
+    import tensorflow_datasets as tfds
+
+    monkeypatch.setattr(tfds.core.constants, "DATA_DIR", str(tmp_path / "tfds"))
+    return tmp_path / "tfds"

@@ -1,6 +1,8 @@
 """Picture files made on the fly by Pillow alone, shared by the tests that read and write them."""
 
 import io
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -51,3 +53,13 @@ def write_pictures(folder, seed):
     rng = np.random.default_rng(seed)
     for i in range(2):
         Image.fromarray(rng.integers(0, 256, (64, 64), np.uint8)).save(folder / f"test{i}.png")
+
+
+def png_chunk(kind, content):
+    """A part of a PNG file, with its checksum."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png_of(width, height, *chunks, depth=8, colour=2):
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks) + png_chunk(b"IEND", b"")

@@ -1,7 +1,6 @@
 """Many devices and several processes: real ones, on this CPU, end as one device does."""
 
 import dataclasses
-import json
 import os
 import shutil
 import signal
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from left_by_runs import quiet, rows
 from tiny import QUICK_FLAGS
 
 from hinas_jax.architecture import Architecture, CellArchitecture, Edge
@@ -24,10 +24,6 @@ from hinas_jax.training import train
 EPOCHS, STEPS, BATCH = 4, 3, 8
 HEARTBEAT = 5
 SCRIPT = Path(__file__).with_name("run_stopping.py")
-
-
-def quiet(_):
-    """Say nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -100,10 +96,6 @@ def ended(process, timeout=600):
     finally:
         process.kill()
     return process.returncode, out
-
-
-def rows(workdir):
-    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
 def newest_statistics(workdir):

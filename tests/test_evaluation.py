@@ -6,6 +6,7 @@ import json
 import jax
 import numpy as np
 import pytest
+from left_by_runs import quiet
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
@@ -23,10 +24,6 @@ BICUBIC_ROWS = {
     "Set5": ((33.673, 0.9303), (30.403, 0.8689), (28.429, 0.8111)),
     "Set14": ((30.326, 0.8699), (27.634, 0.7759), (26.091, 0.7048)),
 }
-
-
-def quiet(_):
-    pass
 
 
 @pytest.fixture

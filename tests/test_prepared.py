@@ -1,20 +1,16 @@
 """Prepared sets: what is read is what was given, from folders and from archives, without TensorFlow."""
 
 import dataclasses
-import functools
-import http.server
 import importlib.util
-import io
 import json
 import os
 import subprocess
 import sys
-import tarfile
-import threading
 
 import numpy as np
 import pytest
-import tensorflow_datasets as tfds
+from given_sets import SET5, fill, small
+from left_by_runs import quiet
 from PIL import Image
 
 from hinas_jax.cli import main
@@ -28,33 +24,7 @@ from hinas_jax.tables.definition import Shown, with_fields
 from hinas_jax.tables.pictures import Roots, find_shown, load_test_sets, pictures_of, training_pictures
 from hinas_jax.tables.store import Store
 
-SET5 = "sr_benchmark/set5"
-
-
-@pytest.fixture(autouse=True)
-def data_dir(tmp_path, monkeypatch):
-    monkeypatch.setattr(tfds.core.constants, "DATA_DIR", str(tmp_path / "tfds"))
-    return tmp_path / "tfds"
-
-
-def silent(_):
-    pass
-
-
-def fill(folder, *names, mode="RGB"):
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in names:
-        rng = np.random.default_rng(list(name.encode()))
-        shape = (9, 10, 3) if mode == "RGB" else (9, 10)
-        (folder / name).parent.mkdir(exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, shape, np.uint8)).save(folder / name)
-    return folder
-
-
-def small(monkeypatch, name, counts, **changes):
-    """A set of the catalogue with few pictures, so that any will do."""
-    known = dataclasses.replace(KNOWN_SETS[name], counts=counts, digests={}, archive="", **changes)
-    monkeypatch.setitem(KNOWN_SETS, name, known)
+pytestmark = pytest.mark.usefixtures("data_dir")
 
 
 def same(one, other):
@@ -69,7 +39,7 @@ def test_bsds500_is_found_prepared_and_read_like_its_folder(tmp_path, monkeypatc
     folder = tmp_path / "given" / place
     for part, names in (("train", ("b.jpg", "a.png")), ("val", ("c.jpg",)), ("test", ("e.png", "d.jpg"))):
         fill(folder / part, *names)
-    prepare("bsds500", tmp_path / "given", silent)
+    prepare("bsds500", tmp_path / "given", quiet)
     train = load_pictures("tfds:bsds500", "train", 1)
     assert train.names == ("train/a", "train/b", "validation/c")
     same(train, load_pictures(str(folder), "train", 1))
@@ -80,7 +50,7 @@ def test_bsds500_is_found_prepared_and_read_like_its_folder(tmp_path, monkeypatc
 
 def test_a_benchmark_is_for_testing_only(tmp_path, monkeypatch):
     small(monkeypatch, SET5, {"test": 2})
-    prepare(SET5, fill(tmp_path / "Set5" / "HR", "a.png", "b.png").parents[1], silent)
+    prepare(SET5, fill(tmp_path / "Set5" / "HR", "a.png", "b.png").parents[1], quiet)
     assert load_pictures(f"tfds:{SET5}", "test", 3).names == ("test/a", "test/b")
     with pytest.raises(PictureError, match="for testing only"):
         load_pictures(f"tfds:{SET5}", "train", 3)
@@ -99,7 +69,7 @@ def test_a_table_tests_on_a_prepared_set(tmp_path, monkeypatch, tiny_config):
     training = training_pictures(config)
     with pytest.raises(PictureError, match="hinas data prepare sr_benchmark/set5"):
         load_test_sets(training, config, ("Set5",), {"Set5": f"tfds:{SET5}"}, None)
-    prepare(SET5, folder, silent)
+    prepare(SET5, folder, quiet)
     loaded = []
     for place in (f"tfds:{SET5}", str(folder)):
         named = Roots(tests=(f"Set5={place}",)).named_tests(("Set5",), "table 2")
@@ -110,7 +80,7 @@ def test_a_table_tests_on_a_prepared_set(tmp_path, monkeypatch, tiny_config):
     assert find_shown(Shown("002", "Set5", scale=2), [prepared], 3)[1] == 1
     scaled = with_fields(config, {"task": TaskConfig("super_resolve", scale=2, channels=3)})
     scores = [
-        Store(tmp_path / name, silent).baseline_score("bicubic", scaled, test, "released")
+        Store(tmp_path / name, quiet).baseline_score("bicubic", scaled, test, "released")
         for name, test in (("prepared", prepared), ("plain", plain))
     ]
     assert scores[0] == scores[1]
@@ -119,7 +89,7 @@ def test_a_table_tests_on_a_prepared_set(tmp_path, monkeypatch, tiny_config):
 def test_urban100_is_cut_to_a_multiple_of_4(tmp_path, monkeypatch):
     small(monkeypatch, "sr_benchmark/urban100", {"test": 1})
     folder = fill(tmp_path / "HR", "a.png")
-    prepare("sr_benchmark/urban100", folder, silent)
+    prepare("sr_benchmark/urban100", folder, quiet)
     (pixels,) = load_pictures("tfds:sr_benchmark/urban100", "test", 3).pixels
     np.testing.assert_array_equal(pixels, load_pictures(str(folder), "all", 3).pixels[0][:8, :8])
 
@@ -127,13 +97,13 @@ def test_urban100_is_cut_to_a_multiple_of_4(tmp_path, monkeypatch):
 def test_pictures_of_ones_own_of_any_mode_flat_nested_or_split(tmp_path, data_dir):
     flat = fill(tmp_path / "flat", "a.png", "deep/b.bmp")
     fill(flat, "grey.png", mode="L")
-    prepare("image_folder/mine", flat, silent)
+    prepare("image_folder/mine", flat, quiet)
     same(load_pictures("tfds:image_folder/mine", "train", 3), load_pictures(str(flat), "train", 3))
     same(load_pictures("tfds:image_folder/mine", "train", 1), load_pictures(str(flat), "train", 1))
     assert load_pictures("tfds:image_folder/mine", "test", 3) is None
     for part in ("train", "test"):
         fill(tmp_path / "split" / part, f"{part}.png")
-    prepare("image_folder/split", tmp_path / "split", silent)
+    prepare("image_folder/split", tmp_path / "split", quiet)
     assert load_pictures("tfds:image_folder/split", "test", 3).names == ("test/test",)
     assert prepared_names() == ["image_folder/mine", "image_folder/split"]
     assert (data_dir / "image_folder" / "mine" / "1.0.0" / "digests.json").is_file()
@@ -143,7 +113,7 @@ def test_pairs_stay_pairs(tmp_path):
     for side in ("clean", "degraded"):
         fill(tmp_path / "real" / side, "a.png", f"{'b.png' if side == 'clean' else 'b.bmp'}")
     Image.fromarray(np.full((9, 10, 3), 7, np.uint8)).save(tmp_path / "real" / "degraded" / "a.png")
-    prepare("image_folder/real", tmp_path / "real", silent)
+    prepare("image_folder/real", tmp_path / "real", quiet)
     prepared = load_pictures("tfds:image_folder/real", "train", 3, paired=True)
     same(prepared, load_pictures(str(tmp_path / "real"), "train", 3, paired=True))
     assert (prepared.pixels[0][..., 3:] == 7).all()
@@ -156,13 +126,13 @@ def test_the_digest_is_that_of_the_pictures_not_of_the_files(tmp_path):
         folder = tmp_path / str(number)
         folder.mkdir()
         Image.fromarray(np.arange(60, dtype=np.uint8).reshape(4, 5, 3)).save(folder / f"a{suffix}")
-        prepare(f"image_folder/set{number}", folder, silent)
+        prepare(f"image_folder/set{number}", folder, quiet)
     assert read_digests("image_folder/set0") == read_digests("image_folder/set1")
     assert len(read_digests("image_folder/set0")["train"]) == 64
 
 
 def test_the_manifest_tells_the_digests_of_what_was_prepared(tmp_path):
-    prepare("image_folder/mine", fill(tmp_path / "mine", "a.png"), silent)
+    prepare("image_folder/mine", fill(tmp_path / "mine", "a.png"), quiet)
     config = Config(data=DataConfig(root="tfds:image_folder/mine"))
     RunFolder(tmp_path / "run", config, "search", {"W": "abc"})
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
@@ -172,14 +142,14 @@ def test_the_manifest_tells_the_digests_of_what_was_prepared(tmp_path):
 
 def test_digests_cut_short_are_told_and_can_be_prepared_again(tmp_path, data_dir):
     source = fill(tmp_path / "mine", "a.png")
-    file = prepare("image_folder/mine", source, silent) / "digests.json"
+    file = prepare("image_folder/mine", source, quiet) / "digests.json"
     whole = file.read_text()
     for torn in (whole[:20], "", "[]"):
         file.write_text(torn)
         with pytest.raises(PictureError, match="cut short; hinas data prepare image_folder/mine again") as told:
             load_pictures("tfds:image_folder/mine", "train", 3)
         assert "\n" not in str(told.value)
-    prepare("image_folder/mine", source, silent)
+    prepare("image_folder/mine", source, quiet)
     assert file.read_text() == whole
 
 
@@ -189,7 +159,7 @@ def test_digests_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        prepare("image_folder/mine", fill(tmp_path / "mine", "a.png"), silent)
+        prepare("image_folder/mine", fill(tmp_path / "mine", "a.png"), quiet)
     assert prepared_names() == []
 
 
@@ -197,7 +167,7 @@ def test_digests_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
 def prepared_before(tmp_path, monkeypatch, data_dir):
     """A set of two pictures whose digest is known, prepared; and how to tell that it still is, and nothing besides."""
     small(monkeypatch, SET5, {"test": 2})
-    prepare(SET5, fill(tmp_path / "good", "a.png", "b.png"), silent)
+    prepare(SET5, fill(tmp_path / "good", "a.png", "b.png"), quiet)
     known = dataclasses.replace(KNOWN_SETS[SET5], digests=read_digests(SET5))
     monkeypatch.setitem(KNOWN_SETS, SET5, known)
 
@@ -215,7 +185,7 @@ def test_the_same_pictures_under_other_names_are_not_called_others(tmp_path, pre
         (tmp_path / "renamed").mkdir(exist_ok=True)
         (tmp_path / "renamed" / f"x{name}").write_bytes((tmp_path / "good" / name).read_bytes())
     with pytest.raises(PictureError, match=r"names or pixels differ .*; get .* 2 pictures in .*\(baby, bird, "):
-        prepare(SET5, tmp_path / "renamed", silent)
+        prepare(SET5, tmp_path / "renamed", quiet)
     prepared_before()
 
 
@@ -231,7 +201,7 @@ def test_what_cannot_be_checked_says_so(tmp_path, monkeypatch):
 
 def test_other_pictures_leave_the_set_that_was_prepared(tmp_path, prepared_before):
     with pytest.raises(PictureError, match="original"):
-        prepare(SET5, fill(tmp_path / "other", "a.png", "c.png"), silent)
+        prepare(SET5, fill(tmp_path / "other", "a.png", "c.png"), quiet)
     prepared_before()
 
 
@@ -239,7 +209,7 @@ def test_a_damaged_picture_leaves_the_set_that_was_prepared(tmp_path, prepared_b
     folder = fill(tmp_path / "torn", "a.png", "b.png")
     (folder / "b.png").write_bytes((folder / "b.png").read_bytes()[:150])
     with pytest.raises(PictureError, match=r"b\.png: .* damaged"):
-        prepare(SET5, folder, silent)
+        prepare(SET5, folder, quiet)
     prepared_before()
 
 
@@ -254,95 +224,10 @@ def test_a_set_that_cannot_be_put_in_place_leaves_the_one_before(tmp_path, prepa
     with monkeypatch.context() as patch:
         patch.setattr(type(tmp_path), "rename", no_room)
         with pytest.raises(OSError, match="No space"):
-            prepare(SET5, tmp_path / "good", silent)
+            prepare(SET5, tmp_path / "good", quiet)
     prepared_before()
-    prepare(SET5, tmp_path / "good", silent)
+    prepare(SET5, tmp_path / "good", quiet)
     prepared_before()
-
-
-# --- archives
-
-
-@pytest.fixture
-def served(tmp_path):
-    """A folder behind a server on this machine, and its address."""
-    (tmp_path / "served").mkdir()
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path / "served")
-    handler.func.log_message = lambda *_: None
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield tmp_path / "served", f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
-def archive(path, folder, *, outside=False):
-    with tarfile.open(path, "w:gz") as tar:
-        tar.add(folder, arcname="project-1/testsets")
-        if outside:
-            member = tarfile.TarInfo("project-1/../../outside.png")
-            tar.addfile(member, io.BytesIO(b""))
-
-
-def test_an_archive_is_fetched_checked_and_prepared(tmp_path, monkeypatch, served):
-    folder, address = served
-    archive(folder / "a.tar.gz", fill(tmp_path / "sets" / "Set5" / "HR", "a.png", "b.png").parents[1])
-    small(monkeypatch, SET5, {"test": 2})
-    prepare(SET5, tmp_path / "sets", silent)
-    digests = read_digests(SET5)
-    known = dataclasses.replace(KNOWN_SETS[SET5], archive=f"{address}/a.tar.gz", digests=digests)
-    monkeypatch.setitem(KNOWN_SETS, SET5, known)
-    prepare(SET5, None, silent)
-    assert read_digests(SET5) == digests
-    monkeypatch.setitem(KNOWN_SETS, SET5, dataclasses.replace(known, digests={"test": "0" * 64}))
-    with pytest.raises(PictureError, match="names or pixels differ from the original pictures"):
-        prepare(SET5, None, silent)
-    monkeypatch.setitem(KNOWN_SETS, SET5, known)
-    assert read_digests(SET5) == digests
-
-
-def test_an_archive_writes_nothing_outside(tmp_path, monkeypatch, served):
-    folder, address = served
-    archive(folder / "a.tar.gz", fill(tmp_path / "sets" / "Set5", "a.png").parent, outside=True)
-    small(monkeypatch, SET5, {"test": 1})
-    monkeypatch.setitem(KNOWN_SETS, SET5, dataclasses.replace(KNOWN_SETS[SET5], archive=f"{address}/a.tar.gz"))
-    with pytest.raises(PictureError, match="cannot be downloaded"):
-        prepare(SET5, None, silent)
-
-
-def test_what_cannot_be_downloaded_says_what_to_put_where(monkeypatch, served):
-    folder, address = served
-    (folder / "torn.tar.gz").write_bytes(b"\x1f\x8b no archive")
-    for name in ("missing.tar.gz", "torn.tar.gz"):
-        monkeypatch.setitem(KNOWN_SETS, SET5, dataclasses.replace(KNOWN_SETS[SET5], archive=f"{address}/{name}"))
-        with pytest.raises(
-            PictureError, match=r"put 5 pictures in DIR.Set5.HR \(baby, .*, woman\), then give --from DIR"
-        ) as told:
-            prepare(SET5, None, silent)
-        assert "\n" not in str(told.value)
-
-
-def test_a_download_that_breaks_off_is_told_in_one_line(tmp_path, monkeypatch):
-    class BreaksOff(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\n\x1f\x8b")
-
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), BreaksOff) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        known = dataclasses.replace(KNOWN_SETS[SET5], archive=f"http://127.0.0.1:{server.server_port}/a.tar.gz")
-        monkeypatch.setitem(KNOWN_SETS, SET5, known)
-        try:
-            with pytest.raises(PictureError, match=r"cannot be downloaded \(IncompleteRead") as told:
-                prepare(SET5, None, silent)
-        finally:
-            server.shutdown()
-            thread.join()
-    assert "\n" not in str(told.value)
 
 
 # --- mistakes, and the command
@@ -382,7 +267,7 @@ def test_what_cannot_be_prepared_is_told(tmp_path, name, source, words):
     if words == "TensorFlow" and importlib.util.find_spec("tensorflow") is not None:
         pytest.skip("TensorFlow is installed here")
     with pytest.raises(PictureError, match=words) as told:
-        prepare(name, None if source is None else tmp_path / source, silent)
+        prepare(name, None if source is None else tmp_path / source, quiet)
     assert "\n" not in str(told.value)
     assert prepared_names() == []
 
@@ -445,7 +330,7 @@ def test_our_builders_are_known_to_tfds_once_imported_and_not_before():
 def test_the_reference_data_are_the_original_pictures(name, shared_data):
     """The catalogue's digests are met by them, and nothing else is."""
     source = shared_data / "BSDS500" if name.endswith("b100") else shared_data
-    folder = prepare(name, source, silent)
+    folder = prepare(name, source, quiet)
     known = KNOWN_SETS[name]
     assert json.loads((folder / "digests.json").read_text()) == known.digests
     there = [name.removeprefix("test/") for name in load_pictures(f"tfds:{name}", "test", 3).names]

@@ -8,6 +8,7 @@ import types
 import jax
 import numpy as np
 import pytest
+from left_by_runs import leaves_equal, quiet, rows, without_seconds
 from tiny import quick_jit
 
 from hinas_jax import searching
@@ -16,13 +17,12 @@ from hinas_jax.checkpoints import Checkpoints
 from hinas_jax.config_forms import ConfigError
 from hinas_jax.data.pictures import PictureError
 from hinas_jax.data.sources import load_pictures, split
-from hinas_jax.divergence import DivergenceError
 from hinas_jax.losses import restoration_loss
 from hinas_jax.runs import RunFolder
 from hinas_jax.searcher import make_searcher
 from hinas_jax.searching import search
 from hinas_jax.validation import Score, Validation
-from hinas_jax.watching import compact, decode_for
+from hinas_jax.watching import decode_for
 
 STEPS = 3  # an epoch of the config `tiny_config`
 EPOCHS = 5
@@ -33,22 +33,6 @@ GOLDEN = (0.1027787, 0.0864823)
 
 #: Loss of the first step from the state of ``stepped``, in which every kernel takes part.
 FIRST = 0.2476902
-
-
-def quiet(_):
-    """Say nothing."""
-
-
-def leaves_equal(one, other):
-    return all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True))
-
-
-def rows(workdir):
-    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-
-
-def without_seconds(workdir):
-    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows(workdir)]
 
 
 def saved_state(workdir, which="latest"):
@@ -277,50 +261,6 @@ def test_the_best_supernet_is_saved_and_not_the_last(scripted):
     assert leaves_equal(saved_state(workdir)["params"], seen[-1]["params"])
 
 
-def test_a_search_without_any_finite_score_says_so(tiny_config, tmp_path, monkeypatch, quick_compiling):
-    del quick_compiling
-    monkeypatch.setattr(Validation, "score", lambda *_: Score(math.nan, math.nan))
-    with pytest.raises(DivergenceError, match=r"the search diverged; lower search\.learning_rate \(0\.025\)") as caught:
-        search(tiny_config, tmp_path, say=quiet)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.fixture(scope="module")
-def diverged(tiny_config, tmp_path_factory, quick_compiling):
-    """The folder of a search, saved at every step, whose alpha is NaN after step 4; and what it told."""
-    del quick_compiling
-    workdir, call = tmp_path_factory.mktemp("diverged") / "run", searching._Search.call
-
-    def call_and_spoil(work, state, done):
-        state, outcomes = call(work, state, done)
-        if done == STEPS:  # the first step that moves alpha and beta
-            state = dataclasses.replace(state, arch=state.arch | {"alpha": state.arch["alpha"] * np.nan})
-        return state, outcomes
-
-    compute = dataclasses.replace(tiny_config.compute, checkpoint_seconds=1e-6)
-    config = dataclasses.replace(tiny_config, compute=compute)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(searching._Search, "call", call_and_spoil)
-        with pytest.raises(DivergenceError) as caught:
-            search(config, workdir, say=quiet)
-    return config, workdir, str(caught.value)
-
-
-def test_a_search_that_diverges_tells_step_and_group_and_keeps_the_last_good_state(diverged):
-    _, workdir, message = diverged
-    assert message.startswith(
-        "the search diverged at step 5: arch_loss is nan, and the gradient is not finite in alpha, beta;"
-        " the checkpoint of step 3, whose loss was finite, stays; "
-    )
-    assert "\n" not in message
-    with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
-        read = [checkpoints.read(number) for number in checkpoints.numbers()]
-    assert [one.facts["step"] for one in read][-1] == 3
-    assert all(np.isfinite(leaf).all() for one in read for leaf in jax.tree.leaves(one.state))
-    assert "lower search.learning_rate (0.025), search.arch_learning_rate (0.5) or search.gradient_clip " in message
-    assert message.endswith(", and give the same command: it goes on after step 3")
-
-
 def test_before_the_first_evaluation_the_architecture_file_is_valid(
     tiny_config, tmp_path, monkeypatch, quick_compiling
 ):
@@ -338,44 +278,6 @@ def test_before_the_first_evaluation_the_architecture_file_is_valid(
     with pytest.raises(KeyboardInterrupt):
         search(dataclasses.replace(tiny_config, seed=4), tmp_path, restart=True, say=quiet)
     assert Architecture.load(tmp_path / "architecture.json").cells
-
-
-# --- stopping early
-
-
-@pytest.fixture(scope="module")
-def stopped(tiny_config, tmp_path_factory, quick_compiling):
-    """A search that ends with the first skip connection, which epoch 2 brings; by itself it evaluates epoch 5 only."""
-    del quick_compiling
-    options = dataclasses.replace(tiny_config.search, early_stop="skip-count", skip_limit=1, evaluate_after=0.9)
-    config, workdir, said = dataclasses.replace(tiny_config, search=options), tmp_path_factory.mktemp("stopped"), []
-    search(config, workdir, say=said.append)
-    return config, workdir, said
-
-
-def test_a_search_that_stops_early_is_as_the_full_one_until_there(stopped, searched):
-    _, workdir, said = stopped
-    assert without_seconds(workdir) == without_seconds(searched)[:2]
-    assert [line for line in said if "ends" in line] == [
-        "the search ends after epoch 2 of 5: a cell has 1 skip connections (search.skip_limit 1)"
-    ]
-    assert sum(line.startswith("warning: skip connections take over") for line in said) == 1
-
-
-def test_the_epoch_that_ends_a_search_is_evaluated_and_kept(stopped):
-    _, workdir, _ = stopped
-    last = rows(workdir)[-1]
-    architecture = Architecture.load(workdir / "architecture.json")
-    assert last["psnr"] > 0
-    assert last["architecture"] == [compact(cell) for cell in architecture.cells] == ["0 sep3 + 1 skip"]
-
-
-def test_a_search_that_stopped_early_does_not_go_on(stopped, monkeypatch):
-    config, workdir, _ = stopped
-    before = (workdir / "metrics.jsonl").read_bytes()
-    monkeypatch.setattr(searching, "compile_step", None)  # calling it would fail
-    search(config, workdir, say=quiet)
-    assert (workdir / "metrics.jsonl").read_bytes() == before
 
 
 # --- interruption

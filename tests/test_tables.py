@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 from commands import mistake, run
+from left_by_runs import quiet
 from test_restoring import model_of
 from tiny import counted
 
@@ -24,10 +25,6 @@ from hinas_jax.tables.measuring import _search_cost
 from hinas_jax.tables.pictures import Roots, load_test_sets, training_pictures
 from hinas_jax.tables.rows import SearchCost, Value
 from hinas_jax.tables.store import Run, Store, time_inference
-
-
-def quiet(_):
-    pass
 
 
 def test_a_test_picture_that_is_trained_on_is_refused(tiny_config, root):

@@ -8,6 +8,7 @@ import shutil
 import jax
 import numpy as np
 import pytest
+from left_by_runs import quiet
 from picture_files import write_pictures
 
 from hinas_jax.config import TaskConfig
@@ -24,10 +25,6 @@ from hinas_jax.tables.pictures import Roots
 
 TOY = Budget(0.001)
 COINS_ARE_V = 23
-
-
-def quiet(_):
-    pass
 
 
 def content(path):

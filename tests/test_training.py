@@ -15,15 +15,15 @@ import jax
 import numpy as np
 import optax
 import pytest
+from left_by_runs import leaves_equal, quiet, rows, with_train
 from tiny import quick_jit, random_variables
 
 from hinas_jax import training
-from hinas_jax.architecture import Architecture, CellArchitecture, Edge
+from hinas_jax.architecture import Architecture
 from hinas_jax.checkpoints import Checkpoints
 from hinas_jax.config import Config, LossConfig
 from hinas_jax.config_forms import ConfigError
 from hinas_jax.data.sources import load_pictures, split
-from hinas_jax.divergence import DivergenceError
 from hinas_jax.interruption import Interrupted
 from hinas_jax.losses import restoration_loss
 from hinas_jax.modelfile import Model
@@ -31,43 +31,13 @@ from hinas_jax.runs import RunFolder
 from hinas_jax.space.network import Network
 from hinas_jax.tasks import Denoise
 from hinas_jax.trainer import Trainer
-from hinas_jax.training import best_supernet, train
+from hinas_jax.training import train
 from hinas_jax.validation import Score, Validation
 from hinas_jax.writing import partial_name
 
 #: Losses of the three stretches of two steps, from seeds alone. To refresh them after a change that is meant to change
 #: the training: run this file with -k golden and copy what it prints.
 GOLDEN = (0.0983965, 0.0971977, 0.0881577)
-
-
-def quiet(_):
-    """Say nothing."""
-
-
-def leaves_equal(one, other):
-    return all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True))
-
-
-def rows(workdir):
-    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-
-
-def with_train(config, **fields):
-    return dataclasses.replace(config, train=dataclasses.replace(config.train, **fields))
-
-
-@pytest.fixture(scope="module")
-def architecture(tiny_config):
-    """A network of the space of ``tiny_config``."""
-    space = tiny_config.space
-    return Architecture(
-        cells=(CellArchitecture(((Edge(0, "conv3"), Edge(1, "sep3")),)),),
-        levels=(1,),
-        base_width=space.base_width,
-        width_factors=space.width_factors,
-        start_width=space.start_width,
-        end_width=space.end_width,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -306,145 +276,6 @@ def test_a_clock_that_goes_backwards_changes_nothing(
     assert 0 < json.loads((tmp_path / "manifest.json").read_text())["seconds"] < 1000
 
 
-def saving_every_step(config):
-    return dataclasses.replace(config, compute=dataclasses.replace(config.compute, checkpoint_seconds=1e-6))
-
-
-def steps_saved(workdir):
-    """Step, state and facts of the checkpoints, by their order."""
-    with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
-        read = [checkpoints.read(number) for number in checkpoints.numbers()]
-    return [(one.facts["step"], one.state) for one in read]
-
-
-def test_a_training_that_diverges_stops_there_and_keeps_no_state_that_exploded(
-    tiny_config, architecture, tmp_path, quick_compiling
-):
-    """The first update leaves kernels that are finite and worthless: what is saved of them goes."""
-    del quick_compiling
-    config = with_train(tiny_config, recipe="paper", learning_rate=1e9, gradient_clip=0, steps=200)
-    with pytest.raises(DivergenceError) as caught:
-        train(saving_every_step(config), architecture, tmp_path, say=quiet)
-    message = str(caught.value)
-    found = re.match(
-        r"the training diverged at step (\d+): loss is \S+, and the gradient is not finite in [a-z]\S.*?; ", message
-    )
-    assert found, message
-    assert "lower train.learning_rate (1e+09), or set train.gradient_clip" in message
-    assert "\n" not in message
-    assert all(step < int(found[1]) - 1 for step, _ in steps_saved(tmp_path))
-
-
-@pytest.fixture(scope="module")
-def diverged(tiny_config, architecture, tmp_path_factory, quick_compiling):
-    """The folder of a training, saved at every step, whose kernels are NaN after step 3; and what it told."""
-    del quick_compiling
-    workdir, call = tmp_path_factory.mktemp("diverged") / "run", training._Training.call
-
-    def call_and_spoil(work, state, done):
-        state, outcomes = call(work, state, done)
-        if done == 2:
-            params = state.params | {"start": jax.tree.map(lambda leaf: leaf * np.nan, state.params["start"])}
-            state = dataclasses.replace(state, params=params)
-        return state, outcomes
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training._Training, "call", call_and_spoil)
-        with pytest.raises(DivergenceError) as caught:
-            train(saving_every_step(tiny_config), architecture, workdir, say=quiet)
-    return workdir, str(caught.value)
-
-
-def test_a_training_that_diverges_keeps_the_last_good_state(diverged):
-    workdir, message = diverged
-    assert message.startswith("the training diverged at step 4: loss is nan, and the gradient is not finite in ")
-    assert "; the checkpoint of step 2, whose loss was finite, stays; " in message
-    saved = steps_saved(workdir)
-    assert [step for step, _ in saved] == [1, 2]  # that of step 3 was saved before its loss was known
-    assert all(np.isfinite(leaf).all() for _, state in saved for leaf in jax.tree.leaves(state))
-
-
-def test_a_training_that_diverged_goes_on_from_there_with_a_lower_rate(
-    diverged, tiny_config, architecture, tmp_path, quick_compiling
-):
-    del quick_compiling
-    assert diverged[1].endswith(", and give the same command: it goes on after step 2")
-    workdir, before = shutil.copytree(diverged[0], tmp_path / "run"), steps_saved(diverged[0])
-    config = with_train(saving_every_step(tiny_config), learning_rate=1e-12)
-    with pytest.raises(ConfigError, match=r"differing: seed, train\.learning_rate"):
-        train(dataclasses.replace(config, seed=9), architecture, workdir, say=quiet)
-    said = []
-    train(config, architecture, workdir, say=said.append)
-    rate = tiny_config.train.learning_rate
-    told = f"the run diverged at step 4; from here on train.learning_rate 1e-12 (before: {rate:g})"
-    assert said.index(told) < said.index("going on after step 2 of 6")
-    step, after = steps_saved(workdir)[-1]
-    assert step == 6
-    for one, other in zip(
-        jax.tree.leaves(after["params"]), jax.tree.leaves(before[-1][1]["params"]), strict=True
-    ):  # at such a rate they stay where the checkpoint had them
-        np.testing.assert_allclose(one, other, atol=1e-6)
-    manifest = json.loads((workdir / "manifest.json").read_text())
-    assert manifest["mended"] == [{"step": 4, "kept": 2, "changed": {"train.learning_rate": [rate, 1e-12]}}]
-    assert "diverged" not in manifest
-    assert Config.from_json((workdir / "config.json").read_text()) == config
-    with pytest.raises(ConfigError, match=r"differing: train\.learning_rate"):  # it has diverged no more
-        train(with_train(config, learning_rate=1e-6), architecture, workdir, say=quiet)
-
-
-# --- warm start
-
-
-def first_state(config, architecture, workdir, monkeypatch):
-    """The state before the first step."""
-
-    class Stopped(Exception):  # noqa: N818
-        pass
-
-    def stop(what, function, arguments, say, **_):
-        del what, function, say
-        raise Stopped(arguments[0])
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "compile_step", stop)
-        with pytest.raises(Stopped) as caught:
-            train(config, architecture, workdir, say=quiet)
-    return caught.value.args[0]
-
-
-def test_a_warm_start_takes_the_kernels_of_the_best_supernet(
-    searched, tiny_config, architecture, tmp_path, monkeypatch
-):
-    config = with_train(tiny_config, warm_start=str(searched))
-    supernet = best_supernet(searched, config, architecture)
-    params = first_state(config, architecture, tmp_path, monkeypatch).params
-    assert leaves_equal(params["start"], supernet["params"]["start"])
-    cell = supernet["params"]["cell_0_1"]
-    np.testing.assert_array_equal(
-        params["cell_0"]["node_0_source_0"]["kernel_0"], cell["source_0"]["conv3"]["kernel_0"]
-    )
-    np.testing.assert_array_equal(
-        params["cell_0"]["node_0_source_1"]["depthwise_1"], cell["source_1"]["sep3"]["depthwise_1"]
-    )
-    cold = first_state(tiny_config, architecture, tmp_path / "cold", monkeypatch).params
-    assert not leaves_equal(cold["start"], params["start"])
-
-
-def test_a_warm_start_from_another_supernet_is_refused(searched, tiny_config, architecture, tmp_path):
-    warm = with_train(tiny_config, warm_start=str(searched))
-    wider = dataclasses.replace(warm, space=dataclasses.replace(warm.space, start_width=5))
-    for config, network in ((wider, architecture), (warm, dataclasses.replace(architecture, base_width=3))):
-        with pytest.raises(ConfigError, match="does not hold this network"):
-            train(config, network, tmp_path / str(network.base_width), say=quiet)
-
-
-def test_a_warm_start_from_no_search_is_refused(tiny_config, architecture, tmp_path):
-    config = with_train(tiny_config, warm_start=str(tmp_path))
-    with pytest.raises(ConfigError, match="is not the folder of a search"):
-        train(config, architecture, tmp_path / "run", say=quiet)
-    assert not (tmp_path / "run").exists()
-
-
 @pytest.mark.parametrize(("psnr", "told"), [(5.0, True), (30.0, False)])
 def test_a_network_worse_than_doing_nothing_is_told(
     tiny_config, architecture, tmp_path, monkeypatch, quick_compiling, psnr, told
@@ -460,16 +291,6 @@ def test_a_network_worse_than_doing_nothing_is_told(
     said = []
     train(tiny_config, architecture, tmp_path, say=said.append)
     assert any(re.search(r"worse than f_skip alone \(1[34]\.\d\d dB\)", line) for line in said) == told
-
-
-def test_a_training_without_any_finite_score_says_so(tiny_config, architecture, tmp_path, monkeypatch, quick_compiling):
-    del quick_compiling
-    monkeypatch.setattr(Validation, "score", lambda *_: Score(math.nan, math.nan))
-    with pytest.raises(DivergenceError, match=r"diverged; lower train\.learning_rate \(0\.002\)") as caught:
-        train(tiny_config, architecture, tmp_path, say=quiet)
-    assert "\n" not in str(caught.value)
-    assert [row["psnr"] for row in rows(tmp_path)] == [None] * 3
-    assert "seconds" not in json.loads((tmp_path / "manifest.json").read_text())  # which tells of a finished one
 
 
 # --- refusals
