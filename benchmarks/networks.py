@@ -47,7 +47,7 @@ def inference(*, quick: bool, rounds: int) -> Iterator[Row]:
         start = time.perf_counter()
         lowered = jax.jit(function).lower(tree, x)
         traced = time.perf_counter()
-        compiled = lowered.compile()
+        compiled = lowered.compile(compiler_options())
         row = row_of(variant, "inference", 1, side, derived.parameters(), lowered, compiled)
         row.trace_s, row.compile_s = traced - start, time.perf_counter() - traced
         rows.append((row, lambda c=compiled, t=tree: jax.block_until_ready(c(t, x))))

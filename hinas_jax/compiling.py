@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,12 @@ SECONDS_PER_CONVOLUTION: Final = 0.03
 #: keep a GPU or TPU busy while the host starts the next call.
 STEPS_PER_CALL: Final = 50
 
-MEMORY_FIRST: Final = "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"
+#: What XLA:CPU is told, where it knows the option (docs/performance.md has the numbers). Its own order of operations
+#: takes more memory. Its own choice for convolutions, YNNPACK, runs each on one core; without, all cores share each.
+CPU_OPTIONS: Final = {
+    "xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED",
+    "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE",
+}
 
 
 class MemoryNeedError(ValueError):
@@ -99,12 +105,21 @@ def gib(count: int) -> str:
 def compiler_options(*, deterministic: bool = False) -> dict[str, str | bool]:
     """What XLA is told for this backend.
 
-    On CPU it orders operations for parallelism by default, which takes twice the memory and is no faster
-    (docs/performance.md). On GPU it chooses convolutions by trying them out, and some of those add in any order.
+    On GPU it chooses convolutions by trying them out, and some of those add in any order.
     """
     if jax.default_backend() == "cpu":
-        return {"xla_cpu_scheduler_type": MEMORY_FIRST}
+        return {name: value for name, value in CPU_OPTIONS.items() if _knows(name, value)}
     return {"xla_gpu_deterministic_ops": True} if deterministic and jax.default_backend() == "gpu" else {}
+
+
+@functools.cache
+def _knows(name: str, value: str) -> bool:
+    """Whether this version of XLA knows an option: those of backends come and go."""
+    try:
+        jax.jit(lambda x: x).lower(0.0).compile({name: value})
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True
 
 
 def steps_per_call(steps: int, most: int) -> int:

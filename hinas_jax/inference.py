@@ -9,7 +9,7 @@ from typing import Any, Final
 import jax
 from jaxtyping import Array, Float
 
-from hinas_jax.compiling import check_fits
+from hinas_jax.compiling import check_fits, compiler_options
 from hinas_jax.modelfile import Model
 from hinas_jax.space.folded import apply_folded, fold
 from hinas_jax.tasks import restore, task_of
@@ -39,7 +39,7 @@ def ready(model: Model) -> Run:
 
     @functools.lru_cache(maxsize=PROGRAMS)
     def program(shape: tuple[int, ...], dtype: Any) -> Any:
-        compiled = run.lower(weights, jax.ShapeDtypeStruct(shape, dtype)).compile()
+        compiled = run.lower(weights, jax.ShapeDtypeStruct(shape, dtype)).compile(compiler_options())
         check_fits(f"the features of {shape[2]}x{shape[1]} pixels", compiled, "take smaller tiles or pictures")
         return compiled
 

@@ -8,7 +8,8 @@ from flax import linen as nn
 from tiny import KEPT, picture, quick_jit, random_variables
 
 from hinas_jax.architecture import OPERATIONS
-from hinas_jax.space.operations import BATCH_NORM_MOMENTUM, MixedOperations, Operation
+from hinas_jax.space.normalisation import MOMENTUM
+from hinas_jax.space.operations import MixedOperations, Operation
 
 WIDTH, EDGES = 4, 3
 DENSE = {"conv3": (3, 1), "dil3": (3, 2), "dil5": (5, 2)}  # kernel size, dilation
@@ -106,7 +107,7 @@ def test_training_normalises_by_the_batch_and_moves_the_running_statistics(x):
 
     layer = nn.Conv(WIDTH, (3, 3), use_bias=False)
     old, new = variables["batch_stats"]["norm_0"], moved["batch_stats"]["norm_0"]
-    assert BATCH_NORM_MOMENTUM == 0.9
+    assert MOMENTUM == 0.9
     for e in range(EDGES):
         y = layer.apply({"params": {"kernel": variables["params"]["kernel_0"][e]}}, leaky_relu(x))
         np.testing.assert_allclose(new["mean"][e], 0.9 * old["mean"][e] + 0.1 * y.mean((0, 1, 2)), rtol=1e-4)

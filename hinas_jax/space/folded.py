@@ -18,7 +18,8 @@ from jaxtyping import Array, Float
 
 from hinas_jax.architecture import Architecture, CellArchitecture
 from hinas_jax.space.convolution import compose, convolve
-from hinas_jax.space.operations import BATCH_NORM_EPSILON, CONVOLUTIONS, leaky_relu
+from hinas_jax.space.normalisation import EPSILON
+from hinas_jax.space.operations import CONVOLUTIONS, leaky_relu
 from hinas_jax.space.parts import pixel_shuffle
 
 Tree = Mapping[str, Any]
@@ -102,7 +103,7 @@ def _route(architecture: Architecture, source: int, weights: Tree, h: Feature) -
 def _with_norm(kernel: np.ndarray, params: Tree, stats: Tree, norm: str) -> Weights:
     """A convolution and the normalisation after it as one convolution."""
     mean, variance = stats[norm]["mean"].reshape(-1), stats[norm]["var"].reshape(-1)
-    scale = params[norm]["scale"].reshape(-1) / np.sqrt(variance + BATCH_NORM_EPSILON)
+    scale = params[norm]["scale"].reshape(-1) / np.sqrt(variance + EPSILON)
     return {"kernel": kernel * scale, "bias": params[norm]["bias"].reshape(-1) - mean * scale}
 
 

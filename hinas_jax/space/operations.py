@@ -8,7 +8,7 @@ therefore leads with an edge axis, and the weights of one edge are a slice.
 ``plain`` computes the same as the paper says it: a depthwise, then a pointwise convolution. It is the reference that
 the composed kernels of the other form are tested and timed against.
 
-All arithmetic is done in the type of the features, but for batch normalisation's statistics, which are float32.
+All arithmetic is done in the type of the features, but for batch normalisation, which is float32.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Final, Literal
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
@@ -24,6 +25,7 @@ from jaxtyping import Array, Float
 from hinas_jax.architecture import OPERATIONS
 from hinas_jax.space.convolution import compose, convolve_edges, convolve_in_turn, convolve_source
 from hinas_jax.space.initialise import kernel_init
+from hinas_jax.space.normalisation import BatchNorm
 from hinas_jax.space.recompute import recomputed
 
 #: Which inner values are computed again for the gradient instead of kept: none, those of cells, of operations.
@@ -33,8 +35,6 @@ Remat = Literal["none", "cell", "operation"]
 Precision = Literal["float32", "bfloat16"]
 
 NEGATIVE_SLOPE: Final = 0.2
-BATCH_NORM_MOMENTUM: Final = 0.9
-BATCH_NORM_EPSILON: Final = 1e-5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,27 +65,26 @@ CONVOLUTIONS: Final[Mapping[str, Convolution]] = {
 }
 
 
+@jax.custom_vjp
 def leaky_relu(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """LeakyReLU with the slope that all operations share."""
-    return nn.leaky_relu(x, NEGATIVE_SLOPE)
+    """LeakyReLU with the slope that all operations share.
+
+    Its gradient is computed from its result, which the next convolution keeps anyway. From ``x``, XLA would compute
+    all that ``x`` is the sum of a second time (docs/performance.md).
+    """
+    return jnp.maximum(x, NEGATIVE_SLOPE * x)
 
 
-def batch_norm(
-    x: Float[Array, "..."], train: bool, *, affine: bool, axis: int | tuple[int, ...] = -1, name: str
-) -> Float[Array, "..."]:
-    """Batch normalisation as every block here uses it; statistics in float32, the result in the type of ``x``."""
-    norm = nn.BatchNorm(
-        use_running_average=not train,
-        momentum=BATCH_NORM_MOMENTUM,
-        epsilon=BATCH_NORM_EPSILON,
-        axis=axis,  # type: ignore[arg-type]  # several axes are documented
-        use_bias=affine,
-        use_scale=affine,
-        dtype=x.dtype,
-        name=name,
-    )
-    y: Float[Array, "..."] = norm(x)
-    return y
+def _leaky_relu_forward(x: Float[Array, "..."]) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
+    y = leaky_relu(x)
+    return y, y
+
+
+def _leaky_relu_backward(y: Float[Array, "..."], gradient: Float[Array, "..."]) -> tuple[Float[Array, "..."]]:
+    return (gradient * jnp.where(y >= 0, 1, NEGATIVE_SLOPE).astype(gradient.dtype),)
+
+
+leaky_relu.defvjp(_leaky_relu_forward, _leaky_relu_backward)
 
 
 class Operation(nn.Module):
@@ -105,15 +104,20 @@ class Operation(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "batch height width channel"], *, train: bool
+        self,
+        x: Float[Array, "batch height width channel"],
+        weight: Float[Array, "edge"] | None = None,
+        *,
+        train: bool,
     ) -> Float[Array, "batch height width edge channel"]:
-        """Apply the operation of every edge to the source ``x``; channels and size stay as they are."""
-        if self.kind == "none":
-            return jnp.zeros((*x.shape[:-1], self.edges, x.shape[-1]), x.dtype)
+        """Apply the operation of every edge to the source ``x``, times its ``weight``; channels and size stay."""
+        weights = jnp.ones((self.edges, 1)) if weight is None else weight[:, None]
         y = x[..., None, :]
-        if self.kind == "skip":
-            return jnp.broadcast_to(y, (*x.shape[:-1], self.edges, x.shape[-1]))
+        if self.kind not in CONVOLUTIONS:
+            kept = weights if self.kind == "skip" else jnp.zeros_like(weights)
+            return y * kept.astype(x.dtype)
         convolution = CONVOLUTIONS[self.kind]
+        last = convolution.repeats - 1
         for repeat in range(convolution.repeats):
             kernels = self._kernels(convolution, x.shape[-1], f"_{repeat}")
             if self.plain:
@@ -123,7 +127,8 @@ class Operation(nn.Module):
                 y = convolve_source(leaky_relu(x), compose(*kernels), convolution.dilation)
             else:
                 y = convolve_edges(leaky_relu(y), compose(*kernels), convolution.dilation)
-            y = batch_norm(y, train, affine=self.affine, axis=(-2, -1), name=f"norm_{repeat}")
+            norm = BatchNorm(self.affine, name=f"norm_{repeat}")(y, train=train)
+            y = (norm.weighted(weights) if repeat == last else norm).apply(y)
         return y
 
     def _kernels(
@@ -165,6 +170,5 @@ class MixedOperations(nn.Module):
             if kind == "none":  # returns zero: it only takes its share of the softmax
                 continue
             operation = Operation(kind, self.edges, plain=self.plain, name=kind)
-            y = recomputed(operation, self.remat == "operation", x, train=train)
-            total = total + alpha[:, k, None].astype(x.dtype) * y
+            total = total + recomputed(operation, self.remat == "operation", x, alpha[:, k], train=train)
         return total

@@ -9,7 +9,8 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from hinas_jax.space.initialise import kernel_init
-from hinas_jax.space.operations import batch_norm, leaky_relu
+from hinas_jax.space.normalisation import BatchNorm
+from hinas_jax.space.operations import leaky_relu
 
 
 class Start(nn.Module):
@@ -36,7 +37,7 @@ class Router(nn.Module):
     ) -> Float[Array, "batch height width out"]:
         """The feature f of ``h``: 1x1 convolution and batch normalisation, no activation."""
         y = nn.Conv(self.width, (1, 1), use_bias=False, kernel_init=kernel_init, dtype=h.dtype, name="conv")(h)
-        return batch_norm(y, train, affine=self.affine, name="norm")
+        return BatchNorm(self.affine, name="norm")(y, train=train).apply(y)
 
 
 class End(nn.Module):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import json
 import time
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from hinas_jax.architecture import Architecture
+from hinas_jax.compiling import compiler_options
 from hinas_jax.config import Config, load_config
 from hinas_jax.config_forms import ConfigError
 from hinas_jax.data.patches import draw_patches, sample, to_device
@@ -34,8 +36,8 @@ from hinas_jax.random_search import draw
 from hinas_jax.run_files import V_PROTOCOL
 from hinas_jax.runs import environment
 from hinas_jax.saying import Say
+from hinas_jax.space.normalisation import MOMENTUM
 from hinas_jax.space.one_hot import one_hot
-from hinas_jax.space.operations import BATCH_NORM_MOMENTUM
 from hinas_jax.space.supernet import SuperNet
 from hinas_jax.tables.budget import Budget, changes
 from hinas_jax.tables.definition import with_fields
@@ -48,7 +50,7 @@ from hinas_jax.validation import Score, Validation
 from hinas_jax.writing import write_whole
 
 STATISTICS_BATCHES: Final = 32  #: of W, for the running statistics of one architecture
-_SEEN: Final = 1 - BATCH_NORM_MOMENTUM**STATISTICS_BATCHES  #: their weight in a moving average that starts at zero
+_SEEN: Final = 1 - MOMENTUM**STATISTICS_BATCHES  #: their weight in a moving average that starts at zero
 LEAST: Final = 4  #: architectures for a coefficient
 FEW: Final = 30  #: architectures below which the note warns
 _NO_COEFFICIENT: Final = f"no coefficient: fewer than {LEAST} have both scores"
@@ -126,7 +128,7 @@ def one_hot_scores(
     validation = Validation(v, task, seed=config.seed, tile=settings.patch, batch=settings.batch_size)
     source = to_device(w)
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=compiler_options())
     def estimate(variables: dict[str, Any], key: jax.Array) -> Any:
         choose, crop, degrade = jax.random.split(key, 3)
         indices = jax.random.randint(choose, (settings.batch_size,), 0, source.sizes.count)
@@ -135,7 +137,7 @@ def one_hot_scores(
         _, moved = net.apply(variables, degraded, train=True, mutable=["batch_stats"])
         return moved["batch_stats"]
 
-    restore = jax.jit(lambda variables, tiles: f_net(net, task, variables, tiles))
+    restore = jax.jit(lambda variables, tiles: f_net(net, task, variables, tiles), compiler_options=compiler_options())
     scores = []
     for architecture in architectures:
         empty = jax.tree.map(jnp.zeros_like, supernet["batch_stats"])
