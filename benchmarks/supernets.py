@@ -42,7 +42,6 @@ def compiled_step(
     batch: int,
     patch: int,
     task: Task | None = None,
-    options: dict[str, str] | None = None,
     **how: Any,
 ) -> tuple[Row, Any, Searcher]:
     """A row with the figures of the compiled program, and the program."""
@@ -55,7 +54,7 @@ def compiled_step(
     start = time.perf_counter()
     lowered = jax.jit(step, donate_argnums=0).lower(state, degraded, clean)
     traced = time.perf_counter()
-    compiled = lowered.compile(compiler_options() if options is None else options)
+    compiled = lowered.compile(compiler_options())
     parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     row = row_of(variant, phase, batch, patch, parameters, lowered, compiled)
     row.trace_s, row.compile_s = traced - start, time.perf_counter() - traced
@@ -85,7 +84,7 @@ def supernet(*, quick: bool, rounds: int, variants: list[str] | None) -> Iterato
     """Both steps of the full denoising supernet, by variant."""
     space, batch, patch = (SMALL, 4, 32) if quick else (PAPER, 8, 64)
     known: dict[str, dict[str, Any]] = {
-        "plain": {"plain": True, "options": {}},
+        "plain": {"plain": True},
         "stacked": {},
         "stacked+remat-cell": {"remat": "cell"},
         "stacked+remat-operation": {"remat": "operation"},
@@ -142,7 +141,6 @@ def memory(*, quick: bool, rounds: int) -> Iterator[Row]:
     space, batch, patch = (SMALL, 4, 32) if quick else (PAPER, 8, 64)
     unshared = dataclasses.replace(space, cell_sharing=False)
     for variant, where, how in (
-        ("shared, XLA's own order", space, {"options": {}}),
         ("shared", space, {}),
         ("unshared", unshared, {}),
         ("shared+remat-cell", space, {"remat": "cell"}),

@@ -22,12 +22,9 @@ SECONDS_PER_CONVOLUTION: Final = 0.03
 #: keep a GPU or TPU busy while the host starts the next call.
 STEPS_PER_CALL: Final = 50
 
-#: What XLA:CPU is told, where it knows the option (docs/performance.md has the numbers). Its own order of operations
-#: takes more memory. Its own choice for convolutions, YNNPACK, runs each on one core; without, all cores share each.
-CPU_OPTIONS: Final = {
-    "xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED",
-    "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE",
-}
+#: What XLA:CPU is told, where it knows the option: to leave convolutions to Eigen, whose threads share each of them,
+#: and not to YNNPACK, its own choice, which runs each on one core (docs/performance.md has the numbers).
+CPU_OPTIONS: Final = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
 
 
 class MemoryNeedError(ValueError):

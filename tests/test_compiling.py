@@ -13,6 +13,7 @@ from hinas_jax.cli.mistakes import mistakes
 from hinas_jax.compiling import MemoryNeedError, compile_step
 from hinas_jax.runs import RunFolder
 from hinas_jax.searching import search
+from hinas_jax.space.convolution import convolve
 
 
 def test_a_deterministic_program_is_asked_of_xla_on_a_gpu_by_a_name_that_it_knows(monkeypatch):
@@ -24,6 +25,23 @@ def test_a_deterministic_program_is_asked_of_xla_on_a_gpu_by_a_name_that_it_know
     jax.jit(lambda x: x + 1).lower(1.0).compile(options)
     with pytest.raises(Exception, match="xla_gpu_determinism"):
         jax.jit(lambda x: x + 2).lower(1.0).compile({"xla_gpu_determinism": True})
+
+
+def test_convolutions_on_a_cpu_are_shared_by_its_cores():
+    """YNNPACK would run each on one core."""
+    x, kernel = jnp.ones((2, 32, 32, 40)), jnp.ones((3, 3, 40, 40))
+    options = compiling.compiler_options()
+    assert options == compiling.CPU_OPTIONS
+    lowered = jax.jit(lambda x, kernel: convolve(x, kernel, 1)).lower(x, kernel)
+    program = lowered.compile(options).as_text()
+    assert "convolution(" in program
+    assert "ynn" not in program
+
+
+def test_an_option_that_xla_does_not_know_is_left_out(monkeypatch):
+    known = dict(compiling.CPU_OPTIONS)
+    monkeypatch.setattr(compiling, "CPU_OPTIONS", known | {"xla_cpu_of_another_age": "true"})
+    assert compiling.compiler_options() == known
 
 
 def test_a_search_compiles_nothing_after_the_first_epoch_of_each_phase(
