@@ -268,15 +268,16 @@ def test_recomputing_changes_no_value_and_no_gradient(reference, remat):
     assert_close(result[1:], expected[1:], 1e-5)
 
 
+@pytest.mark.parametrize("collection", ["params", "arch"])
 @pytest.mark.parametrize("remat", ["cell", "operation"])
-def test_recomputing_keeps_less_for_the_gradient(reference, remat):
+def test_recomputing_keeps_less_for_the_gradient(reference, remat, collection):
     net, variables, *_ = reference
 
     def kept(net):
-        def residual(params):
-            return net.apply({**variables, "params": params}, X, train=True, mutable=["batch_stats"])[0]
+        def residual(given):
+            return net.apply({**variables, collection: given}, X, train=True, mutable=["batch_stats"])[0]
 
-        pullback = jax.eval_shape(lambda params: jax.vjp(residual, params)[1], variables["params"])
+        pullback = jax.eval_shape(lambda given: jax.vjp(residual, given)[1], variables[collection])
         return sum(leaf.size for leaf in jax.tree.leaves(pullback))
 
     assert kept(net.clone(remat=remat)) < 0.6 * kept(net)

@@ -70,7 +70,7 @@ def leaky_relu(x: Float[Array, "..."]) -> Float[Array, "..."]:
     """LeakyReLU with the slope that all operations share.
 
     Its gradient is computed from its result, which the next convolution keeps anyway. From ``x``, XLA would compute
-    all that ``x`` is the sum of a second time (docs/performance.md).
+    all that ``x`` is the sum of a second time (docs/performance.md). In reverse mode only: ``jax.jvp`` refuses it.
     """
     return jnp.maximum(x, NEGATIVE_SLOPE * x)
 
@@ -111,11 +111,12 @@ class Operation(nn.Module):
         train: bool,
     ) -> Float[Array, "batch height width edge channel"]:
         """Apply the operation of every edge to the source ``x``, times its ``weight``; channels and size stay."""
+        if self.kind == "none":
+            return jnp.zeros((*x.shape[:-1], self.edges, x.shape[-1]), x.dtype)
         weights = jnp.ones((self.edges, 1)) if weight is None else weight[:, None]
         y = x[..., None, :]
-        if self.kind not in CONVOLUTIONS:
-            kept = weights if self.kind == "skip" else jnp.zeros_like(weights)
-            return y * kept.astype(x.dtype)
+        if self.kind == "skip":
+            return y * weights.astype(x.dtype)
         convolution = CONVOLUTIONS[self.kind]
         last = convolution.repeats - 1
         for repeat in range(convolution.repeats):
