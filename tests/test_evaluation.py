@@ -14,7 +14,6 @@ from test_restoring import model_of
 from tiny import counted
 
 from hinas_jax import evaluation
-from hinas_jax.compiling import compiler_options
 from hinas_jax.evaluation import EvaluationError, Report, Result, baseline, best_gaussian_blur, evaluate
 from hinas_jax.modelfile import Model
 from hinas_jax.protocols import measure
@@ -77,7 +76,6 @@ def test_standard_denoising_is_the_mean_over_pictures_of_skimage_values(folder):
 def test_a_network_is_compiled_once_for_all_strengths(folder, monkeypatch):
     model = model_of()
     Model(model.architecture, model.variables, {"task": {"sigmas": [30.0, 50.0]}}).save(folder / "model.safetensors")
-    compiler_options()  # asks XLA once a process what it knows, by compiling a line
     compiled = counted(monkeypatch)
     report = evaluate(str(folder / "model.safetensors"), images=folder, say=quiet)
     assert [row.strength["sigma"] for row in report.results] == [30.0, 50.0]

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hinas_jax.architecture import OPERATIONS, Architecture, CellArchitecture, Edge
+from hinas_jax.compiling import compiler_options
 
 #: All operations that an edge can keep.
 KEPT = tuple(name for name in OPERATIONS if name != "none")
@@ -76,6 +77,7 @@ def random_cell(rng, nodes, *, skip_input=True):
 
 def counted(monkeypatch):
     """A list that grows by one with each program that is compiled ahead of its call."""
+    compiler_options()  # asks XLA once a process what it knows, by compiling a line
     compiled, compile_well = [], jax.stages.Lowered.compile
 
     def compile_and_count(lowered, *arguments, **keywords):
