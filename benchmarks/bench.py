@@ -2,7 +2,7 @@
 
 Command:  make bench                          (all of it; on 2 CPU cores about an hour, nearly all of it the plain form)
           python benchmarks/bench.py --out runs/bench/bench.json --quick   (a small supernet, minutes)
-          python benchmarks/bench.py --out runs/bench/bench.json --only supernet|inference|growth|memory|feeding
+          python benchmarks/bench.py --only supernet|inference|growth|memory|feeding|convolutions
           python benchmarks/bench.py --only search --data BSDS500   (the paper's whole denoising search in a process of
                                                                     its own; for a GPU, since it takes days on CPUs)
 
@@ -28,13 +28,14 @@ import jax
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from convolutions import convolutions
 from measuring import TORCH, Row, measure_ceiling
 from networks import feeding, inference
 from supernets import growth, memory, search, supernet
 
 TABLES: Final[dict[str, Callable[..., Iterator[Row]]]] = {
     "supernet": supernet, "inference": inference, "memory": memory, "growth": growth, "feeding": feeding,
-    "search": search,
+    "convolutions": convolutions, "search": search,
 }  # fmt: skip
 
 

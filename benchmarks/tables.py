@@ -75,6 +75,17 @@ def feeding(rows: Sequence[Row]) -> str:
     return _table(["pictures", "step (s)", "range", f"of {rows[0]['variant']}"], lines)
 
 
+def convolutions(rows: Sequence[Row]) -> str:
+    """Milliseconds, and in brackets those of CPU, of each convolution as it is compiled in two ways."""
+    lines = []
+    for one, other in zip(rows[::2], rows[1::2], strict=True):
+        times = [f"{row['step_s'] * 1e3:.1f} ({row['cpu_s'] * 1e3:.1f})" for row in (one, other)]
+        name = one["variant"].rpartition(", ")[0]
+        lines.append([name, one["phase"], *times, f"{other['step_s'] / one['step_s']:.2f}"])
+    head = [row["variant"].rpartition(", ")[2] + ", ms (of CPU)" for row in rows[:2]]
+    return _table(["channels, kernel", "what", *head, "ours / XLA's"], lines)
+
+
 def search(rows: Sequence[Row]) -> str:
     """The whole search."""
     return _table(["search", "device", "seconds"], [[r["variant"], r["device"], f"{r['step_s']:.0f}"] for r in rows])
@@ -142,7 +153,7 @@ def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
     "supernet": supernet, "memory": memory, "inference": inference, "growth": growth, "feeding": feeding,
-    "search": search,
+    "convolutions": convolutions, "search": search,
 }  # fmt: skip
 
 if __name__ == "__main__":

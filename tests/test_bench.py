@@ -33,6 +33,24 @@ def test_a_training_fed_in_both_ways_is_timed(tmp_path, monkeypatch, quick_compi
     assert json.loads((tmp_path / "machine.json").read_text())["ceiling"].keys() == {"flop_per_s", "bytes_per_s"}
 
 
+def test_convolutions_are_timed_as_they_are_compiled_in_two_ways(tmp_path, monkeypatch):
+    out, document = tmp_path / "bench.json", tmp_path / "performance.md"
+    run(monkeypatch, bench, "--quick", "--only", "convolutions", "--rounds", 1, "--out", out)
+    rows = json.loads(out.read_text())
+    whats = ["result", "gradient by the picture", "gradient by the kernel"]
+    assert [row["phase"] for row in rows] == [what for what in whats for _ in range(2)]
+    assert all(row["convolutions"] == 1 and row["step_s"] > 0 for row in rows)
+    document.write_text("<!-- convolutions -->\n<!-- end -->\n")
+    for row, seconds in zip(rows, (2e-3, 1e-3, 4e-3, 1e-3, 3e-3, 6e-3), strict=True):
+        row |= {"step_s": seconds, "cpu_s": 2 * seconds}
+    out.write_text(json.dumps(rows))
+    run(monkeypatch, tables, out, "--document", document)
+    text = document.read_text()
+    assert "| channels, kernel | what | by XLA's choice, ms (of CPU) | by ours, ms (of CPU) |" in text
+    assert "| 10 to 40, 5x5 | result | 2.0 (4.0) | 1.0 (2.0) | 0.50 |" in text
+    assert "| 10 to 40, 5x5 | gradient by the kernel | 3.0 (6.0) | 6.0 (12.0) | 2.00 |" in text
+
+
 def test_rows_become_a_table_in_the_document(tmp_path, monkeypatch):
     results, document = tmp_path / "bench.json", tmp_path / "performance.md"
     twice = ROW | {"variant": "stacked+remat-cell", "step_s": 3.0, "step_s_spread": [3.0, 3.0]}
