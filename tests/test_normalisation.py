@@ -1,4 +1,4 @@
-"""Batch normalisation as coefficients against flax.linen's, and LeakyReLU with its gradient by its result."""
+"""Batch normalisation as coefficients against flax.linen's."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,6 @@ from flax import linen as nn
 from tiny import picture, quick_jit, random_variables
 
 from hinas_jax.space.normalisation import EPSILON, MOMENTUM, BatchNorm
-from hinas_jax.space.operations import leaky_relu
 
 
 def features(dtype="float32"):
@@ -88,31 +87,3 @@ def test_a_constant_feature_has_no_negative_variance():
     norm, run = ours(False, True)
     _, moved = run(norm.init(jax.random.key(0), y, train=True), y)
     assert float(moved["batch_stats"]["var"].min()) >= np.float32(MOMENTUM)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_leaky_relu_and_its_gradient_are_flaxs(dtype):
-    x = jnp.asarray([-3.0, -1e-3, -0.0, 0.0, 1e-3, 2.0], dtype)
-    gradient = jnp.asarray([1.0, -2.0, 3.0, 4.0, 5.0, -6.0], dtype)
-    found, pullback = jax.vjp(leaky_relu, x)
-    expected, plain = jax.vjp(lambda x: nn.leaky_relu(x, 0.2), x)
-    for one, other in ((found, expected), (pullback(gradient)[0], plain(gradient)[0])):
-        assert one.dtype == x.dtype
-        np.testing.assert_array_equal(np.float32(one), np.float32(other))
-
-
-def test_leaky_relu_keeps_its_result_for_the_gradient_and_nothing_else():
-    x = jnp.asarray([-3.0, 2.0])
-    found, pullback = jax.vjp(leaky_relu, x)
-    (kept,) = jax.tree.leaves(pullback)
-    np.testing.assert_array_equal(kept, found)
-
-
-def test_leaky_relu_has_a_gradient_of_its_gradient():
-    """Second-order search differentiates a step of SGD."""
-
-    def squared_slope(x):
-        return jax.grad(lambda x: leaky_relu(x) ** 2)(x)
-
-    assert float(jax.grad(squared_slope)(-3.0)) == pytest.approx(2 * 0.2**2)
-    assert float(jax.grad(squared_slope)(3.0)) == pytest.approx(2)

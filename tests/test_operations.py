@@ -8,6 +8,7 @@ from flax import linen as nn
 from tiny import KEPT, picture, quick_jit, random_variables
 
 from hinas_jax.architecture import OPERATIONS
+from hinas_jax.space import operations
 from hinas_jax.space.normalisation import MOMENTUM
 from hinas_jax.space.operations import MixedOperations, Operation
 
@@ -148,3 +149,31 @@ def test_mixed_operations_are_the_weighted_sum_of_all_operations(x):
         expected += alpha[:, k, None] * apply(Operation(kind, EDGES), own, x)[0]
     np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(run(variables, x, alpha.at[:, 6].set(0.9)), result)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_leaky_relu_and_its_gradient_are_flaxs(dtype):
+    x = jnp.asarray([-3.0, -1e-3, -0.0, 0.0, 1e-3, 2.0], dtype)
+    gradient = jnp.asarray([1.0, -2.0, 3.0, 4.0, 5.0, -6.0], dtype)
+    found, pullback = jax.vjp(operations.leaky_relu, x)
+    expected, plain = jax.vjp(lambda x: nn.leaky_relu(x, 0.2), x)
+    for one, other in ((found, expected), (pullback(gradient)[0], plain(gradient)[0])):
+        assert one.dtype == x.dtype
+        np.testing.assert_array_equal(np.float32(one), np.float32(other))
+
+
+def test_leaky_relu_keeps_its_result_for_the_gradient_and_nothing_else():
+    x = jnp.asarray([-3.0, 2.0])
+    found, pullback = jax.vjp(operations.leaky_relu, x)
+    (kept,) = jax.tree.leaves(pullback)
+    np.testing.assert_array_equal(kept, found)
+
+
+def test_leaky_relu_has_a_gradient_of_its_gradient():
+    """Second-order search differentiates a step of SGD."""
+
+    def squared_slope(x):
+        return jax.grad(lambda x: operations.leaky_relu(x) ** 2)(x)
+
+    assert float(jax.grad(squared_slope)(-3.0)) == pytest.approx(2 * 0.2**2)
+    assert float(jax.grad(squared_slope)(3.0)) == pytest.approx(2)

@@ -66,7 +66,7 @@ class BatchNorm(nn.Module):
 def _statistics(
     y: Float[Array, "batch height width *feature"],
 ) -> tuple[Float[Array, "*feature"], Float[Array, "*feature"]]:
-    """Mean and variance (of the batch, not of what it is drawn from) of each feature, in one passage over ``y``."""
+    """Mean and biased variance of each feature, from two sums of which neither waits for the other."""
     y = y.astype(jnp.float32)
     mean, of_squares = jnp.mean(y, (0, 1, 2)), jnp.mean(y * y, (0, 1, 2))
     return mean, jnp.maximum(of_squares - mean * mean, 0)  # rounding must not make it negative

@@ -30,6 +30,7 @@ from hinas_jax.data.patches import draw_patches, sample, to_device
 from hinas_jax.data.sources import large_enough, split
 from hinas_jax.divergence import DivergenceError
 from hinas_jax.ink import BLUE, GREY, INK, ORANGE, STYLE, save_figure
+from hinas_jax.mesh import make_mesh
 from hinas_jax.modelfile import Model
 from hinas_jax.objective import f_net
 from hinas_jax.random_search import draw
@@ -137,7 +138,9 @@ def one_hot_scores(
         _, moved = net.apply(variables, degraded, train=True, mutable=["batch_stats"])
         return moved["batch_stats"]
 
-    restore = jax.jit(lambda variables, tiles: f_net(net, task, variables, tiles), compiler_options=compiler_options())
+    restore = validation.compile(
+        lambda variables, tiles: f_net(net, task, variables, tiles), supernet, make_mesh(1), say
+    )
     scores = []
     for architecture in architectures:
         empty = jax.tree.map(jnp.zeros_like, supernet["batch_stats"])
