@@ -21,6 +21,7 @@ from hinas_jax.optimisers import training_optimiser
 from hinas_jax.space.folded import apply_folded, fold
 from hinas_jax.space.initialise import initialise
 from hinas_jax.space.network import Network
+from hinas_jax.space.operations import fastest_form
 from hinas_jax.tasks import SuperResolve
 from hinas_jax.trainer import Trainer, TrainState, train_steps
 from hinas_jax.training import training_stream
@@ -34,7 +35,7 @@ def inference(*, quick: bool, rounds: int) -> Iterator[Row]:
     side = 64 if quick else 512
     x = jax.random.uniform(jax.random.key(0), (1, side, side, 1))
     derived = Architecture.load(DERIVED)
-    network = Network(derived)
+    network = Network(derived, form=fastest_form())
     variables = initialise(network, jax.random.key(1), 1)
     weights = jax.device_put(fold(derived, variables))
     programs: dict[str, tuple[Any, Any]] = {
@@ -85,7 +86,7 @@ def feeding(*, quick: bool, rounds: int) -> Iterator[Row]:
     pictures = PictureSet(tuple(f"{i:03d}" for i in range(count)), pixels)
     task, config = SuperResolve(4, 3), TrainConfig()
     architecture = dataclasses.replace(Architecture.load(DERIVED), task=task.name, channels=3, scale=4)
-    trainer = Trainer(Network(architecture), task, LossConfig(), training_optimiser(config))
+    trainer = Trainer(Network(architecture, form=fastest_form()), task, LossConfig(), training_optimiser(config))
     key = jax.random.key(0)
     state = trainer.init(initialise(trainer.net, key, 3))
     stream = training_stream(trainer, key, pictures, dataclasses.replace(config, batch_size=batch, patch=patch), 1)

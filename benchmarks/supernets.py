@@ -20,6 +20,7 @@ from hinas_jax.config import LossConfig, SearchConfig
 from hinas_jax.mesh import make_mesh
 from hinas_jax.optimisers import arch_optimiser, weight_optimiser
 from hinas_jax.searcher import Searcher
+from hinas_jax.space.operations import fastest_form
 from hinas_jax.space.search_space import SearchSpace
 from hinas_jax.space.supernet import SuperNet
 from hinas_jax.tasks import Denoise, SuperResolve, Task
@@ -29,9 +30,9 @@ SMALL: Final = SearchSpace(layers=2, nodes=2, base_width=4, width_factors=(1, 2)
 
 
 def searcher_of(space: SearchSpace, task: Task, **how: Any) -> Searcher:
-    """A searcher with the paper's optimisers; ``how`` are fields of SuperNet."""
+    """A searcher with the paper's optimisers; ``how`` are fields of SuperNet, in the backend's form if it has none."""
     config = SearchConfig()
-    net = SuperNet(space, task.channels, task.scale, **how)
+    net = SuperNet(space, task.channels, task.scale, **{"form": fastest_form(), **how})
     return Searcher(net, task, LossConfig(), weight_optimiser(config, 1000), arch_optimiser(config), make_mesh(1))
 
 
@@ -84,8 +85,9 @@ def supernet(*, quick: bool, rounds: int, variants: list[str] | None) -> Iterato
     """Both steps of the full denoising supernet, by variant."""
     space, batch, patch = (SMALL, 4, 32) if quick else (PAPER, 8, 64)
     known: dict[str, dict[str, Any]] = {
-        "plain": {"plain": True},
+        "plain": {"form": "plain"},
         "stacked": {},
+        "stacked, kernels composed": {"form": "composed"},
         "stacked+remat-cell": {"remat": "cell"},
         "stacked+remat-operation": {"remat": "operation"},
         "stacked+bfloat16": {"precision": "bfloat16"},

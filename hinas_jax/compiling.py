@@ -22,9 +22,13 @@ SECONDS_PER_CONVOLUTION: Final = 0.03
 #: keep a GPU or TPU busy while the host starts the next call.
 STEPS_PER_CALL: Final = 50
 
-#: What XLA:CPU is told, where it knows the option: to give sums alone to YNNPACK. It would give it convolutions too,
-#: which YNNPACK runs on one core each, and Eigen on all of them (docs/performance.md has the numbers).
-CPU_OPTIONS: Final = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
+#: What XLA:CPU is told, where it knows the option (docs/performance.md has the numbers). To give sums alone to YNNPACK:
+#: it would give it convolutions too, which YNNPACK runs on one core each, and Eigen on all of them. And to keep
+#: ``jax.lax.optimization_barrier``, which it drops otherwise before it fuses operations.
+CPU_OPTIONS: Final = {
+    "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE",
+    "xla_disable_hlo_passes": "cse_barrier_expander",
+}
 
 
 class MemoryNeedError(ValueError):

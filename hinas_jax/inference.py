@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from hinas_jax.compiling import check_fits, compiler_options
 from hinas_jax.modelfile import Model
 from hinas_jax.space.folded import apply_folded, fold
+from hinas_jax.space.operations import fastest_form
 from hinas_jax.tasks import restore, task_of
 
 PROGRAMS: Final = 32  #: kept at a time, one for each shape: a folder may hold pictures of thousands of sizes
@@ -28,7 +29,7 @@ def ready(model: Model) -> Run:
     """
     architecture, task = model.architecture, task_of(model.architecture)
     weights = jax.device_put(fold(architecture, model.variables))
-    apart = jax.default_backend() == "cpu"  # docs/performance.md has the numbers
+    apart = fastest_form() == "apart"
 
     @jax.jit
     def run(

@@ -21,6 +21,7 @@ from hinas_jax.mesh import make_mesh, spread
 from hinas_jax.objective import batch_loss
 from hinas_jax.optimisers import arch_optimiser, weight_optimiser
 from hinas_jax.space.initialise import initialise
+from hinas_jax.space.operations import fastest_form
 from hinas_jax.space.supernet import SuperNet
 from hinas_jax.tasks import Task, crop_side, degrade_crops
 
@@ -100,11 +101,17 @@ class Searcher:
         return dataclasses.replace(state, arch=arch, arch_optimiser=optimiser), outcome(loss, grads)
 
 
+def supernet_of(config: Config) -> SuperNet:
+    """The supernet that a config describes, as this backend runs it best."""
+    task, compute = config.task.build(), config.compute
+    return SuperNet(config.space, task.channels, task.scale, compute.precision, compute.remat, fastest_form())
+
+
 def make_searcher(config: Config, steps_per_epoch: int, mesh: Mesh | AbstractMesh | None = None) -> Searcher:
     """The searcher that a config describes, on ``mesh`` or else on all devices that can share its batch."""
     task = config.task.build()
     return Searcher(
-        net=SuperNet(config.space, task.channels, task.scale, config.compute.precision, config.compute.remat),
+        net=supernet_of(config),
         task=task,
         loss=config.loss,
         weights=weight_optimiser(config.search, config.search.epochs * steps_per_epoch),

@@ -21,6 +21,7 @@ from hinas_jax.mesh import make_mesh, spread
 from hinas_jax.objective import batch_loss
 from hinas_jax.optimisers import training_optimiser
 from hinas_jax.space.network import Network
+from hinas_jax.space.operations import fastest_form
 from hinas_jax.tasks import Task, crop_side, degrade_crops
 
 Tree = Any
@@ -79,7 +80,7 @@ class Trainer:
 def make_trainer(config: Config, architecture: Architecture, mesh: Mesh | AbstractMesh) -> Trainer:
     """The trainer of ``architecture``, at the width it has, that a config describes."""
     return Trainer(
-        net=Network(architecture, config.compute.precision),
+        net=Network(architecture, config.compute.precision, fastest_form()),
         task=config.task.build(),
         loss=config.loss,
         optimiser=training_optimiser(config.train),

@@ -38,6 +38,18 @@ def test_convolutions_on_a_cpu_are_shared_by_its_cores():
     assert "ynn_fusion" not in ours
 
 
+def test_what_is_kept_is_computed_once_on_a_cpu():
+    """XLA would drop the barrier, and compute the sum again in each of the two that take it."""
+
+    def both(x):
+        total = jax.lax.optimization_barrier(x + jnp.sin(x[::-1]) + x.T)
+        return total.T * 2, total[::-1] + 1
+
+    lowered = jax.jit(both).lower(jnp.ones((256, 256)))
+    assert "opt-barrier" not in lowered.compile().as_text()
+    assert "opt-barrier" in lowered.compile(compiling.compiler_options()).as_text()
+
+
 def test_an_option_that_xla_does_not_know_is_left_out(monkeypatch):
     known = compiling.compiler_options()
     monkeypatch.setattr(compiling, "CPU_OPTIONS", known | {"xla_cpu_of_another_age": "true"})

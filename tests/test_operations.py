@@ -56,16 +56,18 @@ def test_dense_operations_are_leaky_relu_convolution_normalisation(kind, x):
         np.testing.assert_allclose(result[..., e, :], expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("form", ["composed", "apart"])
+@pytest.mark.parametrize("edges", [1, EDGES])
 @pytest.mark.parametrize("kind", SEPARABLE)
-def test_separable_operations_are_depthwise_then_pointwise_then_normalisation_twice(kind, x):
+def test_separable_operations_are_depthwise_then_pointwise_then_normalisation_twice(kind, edges, form, x):
     size = SEPARABLE[kind]
-    operation = Operation(kind, EDGES)
+    operation = Operation(kind, edges, form=form)
     variables = random_variables(operation, x, train=False)
     result, _ = apply(operation, variables, x)
 
     depthwise = nn.Conv(WIDTH, (size, size), feature_group_count=WIDTH, use_bias=False)
     pointwise = nn.Conv(WIDTH, (1, 1), use_bias=False)
-    for e in range(EDGES):
+    for e in range(edges):
         y = x
         for turn in range(2):
             kernels = {name: variables["params"][f"{name}_{turn}"][e] for name in ("depthwise", "pointwise")}

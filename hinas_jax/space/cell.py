@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
 from hinas_jax.architecture import CellArchitecture
-from hinas_jax.space.operations import MixedOperations, Operation, Remat
+from hinas_jax.space.operations import Form, MixedOperations, Operation, Remat
 from hinas_jax.space.search_space import edge_index
 
 
@@ -19,12 +20,13 @@ class SuperCell(nn.Module):
 
     Attributes:
         nodes: N.
-        plain: every edge computes for itself, instead of all edges of one source at once: the reference.
+        form: how separable convolutions are computed; in "plain", the reference, every edge computes for itself,
+            instead of all edges of one source at once.
         remat: "operation" recomputes each operation's inner values for the gradient.
     """
 
     nodes: int
-    plain: bool = False
+    form: Form = "composed"
     remat: Remat = "none"
 
     @nn.compact
@@ -50,24 +52,32 @@ class SuperCell(nn.Module):
             assert x is not None  # by then all sources of that node have been added
             for name, targets in self._groups(source).items():
                 rows = jnp.stack([alpha[edge_index(node, source)] for node in targets])
-                mixed = MixedOperations(len(targets), self.plain, self.remat, name=name)(x, rows, train=train)
+                mixed = MixedOperations(len(targets), self.form, self.remat, name=name)(x, rows, train=train)
                 for e, node in enumerate(targets):
                     before = nodes[node]
                     nodes[node] = mixed[..., e, :] if before is None else before + mixed[..., e, :]
-        return jnp.concatenate([x for x in nodes if x is not None], axis=-1)
+        h = jnp.concatenate([x for x in nodes if x is not None], axis=-1)
+        kept: Float[Array, "..."] = jax.lax.optimization_barrier(h)  # XLA would compute the nodes again in each router
+        return kept
 
     def _groups(self, source: int) -> dict[str, Sequence[int]]:
         """The nodes that ``source`` feeds, in groups that are computed at once, by the name of their module."""
         targets = range(max(source - 1, 0), self.nodes)
-        if self.plain:
+        if self.form == "plain":
             return {f"source_{source}_node_{node}": [node] for node in targets}
         return {f"source_{source}": targets}
 
 
 class Cell(nn.Module):
-    """A compact cell: every node sums its kept edges, each with its one operation."""
+    """A compact cell: every node sums its kept edges, each with its one operation.
+
+    Attributes:
+        architecture: the cell's.
+        form: how separable convolutions are computed.
+    """
 
     architecture: CellArchitecture
+    form: Form = "composed"
 
     @nn.compact
     def __call__(
@@ -82,7 +92,8 @@ class Cell(nn.Module):
         for node, edges in enumerate(self.architecture.nodes):
             outputs = []
             for edge in edges:
-                operation = Operation(edge.operation, affine=True, name=f"node_{node}_source_{edge.source}")
+                name = f"node_{node}_source_{edge.source}"
+                operation = Operation(edge.operation, affine=True, form=self.form, name=name)
                 x = sources[edge.source]
                 assert x is not None  # the network routes every source that a node takes
                 outputs.append(operation(x, train=train)[..., 0, :])

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 
 from hinas_jax.architecture import Architecture, CellArchitecture
 from hinas_jax.space.convolution import compose, convolve
+from hinas_jax.space.depthwise import depthwise
 from hinas_jax.space.normalisation import EPSILON
 from hinas_jax.space.operations import CONVOLUTIONS, leaky_relu
 from hinas_jax.space.parts import pixel_shuffle
@@ -185,23 +186,11 @@ def _operate(operation: str, weights: Any, x: Feature, count: int, apart: bool) 
 
 
 def _separable(x: Feature, pair: Tree, apart: bool) -> Feature:
-    depthwise, pointwise = pair["depthwise"], pair["pointwise"]
+    kernel, pointwise = jnp.asarray(pair["depthwise"]), pair["pointwise"]
     if apart:
-        return _convolve(_sum_of_shifts(x, depthwise[:, :, 0]), pointwise)
-    kernel = compose(depthwise[None], pointwise["kernel"][None])[0]
+        return _convolve(depthwise(x[None], kernel[None, :, :, 0])[0], pointwise)
+    kernel = compose(kernel[None], pointwise["kernel"][None])[0]
     return _convolve(x, {"kernel": kernel, "bias": pointwise["bias"]})
-
-
-def _sum_of_shifts(x: Feature, kernel: Float[Array, "kernel kernel channel"]) -> Feature:
-    """A depthwise convolution as the sum of the shifted picture times each of the kernel's pixels."""
-    size, (height, width) = kernel.shape[0], x.shape[1:3]
-    edge = size // 2
-    padded = jnp.pad(x, ((0, 0), (edge, edge), (edge, edge), (0, 0)))
-    shifts = [padded[:, i : i + height, j : j + width] * kernel[i, j] for i in range(size) for j in range(size)]
-    total = shifts[0]
-    for shift in shifts[1:]:
-        total = total + shift
-    return total
 
 
 def _convolve(x: Feature, weights: Tree, dilation: int = 1) -> Feature:

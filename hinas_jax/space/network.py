@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from hinas_jax.architecture import Architecture
 from hinas_jax.space.cell import Cell
-from hinas_jax.space.operations import CONVOLUTIONS, Precision
+from hinas_jax.space.operations import CONVOLUTIONS, Form, Precision
 from hinas_jax.space.parts import End, Router, Start
 
 
@@ -18,10 +18,12 @@ class Network(nn.Module):
     Attributes:
         architecture: what was searched.
         precision: type of the features; parameters, statistics and the residual stay float32.
+        form: how separable convolutions are computed (``fastest_form`` tells what suits the backend).
     """
 
     architecture: Architecture
     precision: Precision = "float32"
+    form: Form = "composed"
 
     @nn.compact
     def __call__(
@@ -36,7 +38,7 @@ class Network(nn.Module):
                 f1 = Router(width, affine=True, name=f"router_{layer}")(last, train=train)
             if cell.uses(1):
                 f2 = Router(width, affine=True, name=f"skip_router_{layer}")(before, train=train)
-            before, last = last, Cell(cell, name=f"cell_{layer}")(f1, f2, train=train)
+            before, last = last, Cell(cell, self.form, name=f"cell_{layer}")(f1, f2, train=train)
         residual = End(architecture.end_width, architecture.channels, architecture.scale, name="end")(last)
         return residual.astype(jnp.float32)
 

@@ -5,8 +5,10 @@ Several edges with one source share one convolution whose outputs are stacked on
 batch normalisation works channel by channel, and saves most of the convolutions of a supernet. Every parameter
 therefore leads with an edge axis, and the weights of one edge are a slice.
 
-``plain`` computes the same as the paper says it: a depthwise, then a pointwise convolution. It is the reference that
-the composed kernels of the other form are tested and timed against.
+A separable convolution has three forms (``Form``). "plain" computes as the paper says it: a depthwise, then a
+pointwise convolution, for one edge at a time. It is the reference that the others are tested and timed against.
+"composed" makes one dense kernel of the two. "apart" computes the depthwise convolution as a sum of shifted features,
+but for small kernels of several edges that leave one source: one dense convolution for all of them costs less.
 
 All arithmetic is done in the type of the features, but for batch normalisation, which is float32.
 """
@@ -14,7 +16,7 @@ All arithmetic is done in the type of the features, but for batch normalisation,
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 import jax
@@ -23,7 +25,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from hinas_jax.architecture import OPERATIONS
-from hinas_jax.space.convolution import compose, convolve_edges, convolve_in_turn, convolve_source
+from hinas_jax.space.convolution import compose, convolve_apart, convolve_edges, convolve_in_turn, convolve_source
 from hinas_jax.space.initialise import kernel_init
 from hinas_jax.space.normalisation import BatchNorm
 from hinas_jax.space.recompute import recomputed
@@ -34,7 +36,18 @@ Remat = Literal["none", "cell", "operation"]
 #: Type of the features.
 Precision = Literal["float32", "bfloat16"]
 
+#: How separable convolutions are computed.
+Form = Literal["plain", "composed", "apart"]
+
 NEGATIVE_SLOPE: Final = 0.2
+
+#: The largest kernel that the form "apart" composes where edges share a source.
+SHARED_KERNEL: Final = 3
+
+
+def fastest_form() -> Form:
+    """The form that suits this backend: docs/performance.md has the numbers of CPUs; others have matrix units."""
+    return "apart" if jax.default_backend() == "cpu" else "composed"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,13 +107,13 @@ class Operation(nn.Module):
         kind: one of OPERATIONS.
         edges: how many edges it serves; the edge axis of its output and of its parameters.
         affine: whether batch normalisation learns scale and bias (off in search, on in a network).
-        plain: depthwise and pointwise convolutions apart instead of one of the composed kernel; for one edge only.
+        form: how a separable convolution is computed; "plain" for one edge only.
     """
 
     kind: str
     edges: int = 1
     affine: bool = False
-    plain: bool = False
+    form: Form = "composed"
 
     @nn.compact
     def __call__(
@@ -116,21 +129,37 @@ class Operation(nn.Module):
         weights = jnp.ones((self.edges, 1)) if weight is None else weight[:, None]
         y = x[..., None, :]
         if self.kind == "skip":
-            return y * weights.astype(x.dtype)
+            # not one product, whose gradient by x is a sum over the axis of edges, which XLA:CPU is slow at
+            return jnp.stack([x * weight for weight in weights.astype(x.dtype)], axis=-2)
         convolution = CONVOLUTIONS[self.kind]
         last = convolution.repeats - 1
         for repeat in range(convolution.repeats):
             kernels = self._kernels(convolution, x.shape[-1], f"_{repeat}")
-            if self.plain:
-                only = [kernel.squeeze(0) for kernel in kernels]
-                y = convolve_in_turn(leaky_relu(y[..., 0, :]), only, convolution.dilation)[..., None, :]
-            elif repeat == 0:
-                y = convolve_source(leaky_relu(x), compose(*kernels), convolution.dilation)
-            else:
-                y = convolve_edges(leaky_relu(y), compose(*kernels), convolution.dilation)
+            y = leaky_relu(y)
+            if repeat == 0:  # kept for all operations of a source: XLA would compute it again in each, sums and all
+                y = jax.lax.optimization_barrier(y)
+            y = self._convolve(y, kernels, convolution)
             norm = BatchNorm(self.affine, name=f"norm_{repeat}")(y, train=train)
             y = (norm.weighted(weights) if repeat == last else norm).apply(y)
         return y
+
+    def _convolve(
+        self,
+        x: Float[Array, "batch height width one_or_edge channel"],
+        kernels: Sequence[Float[Array, "edge kernel kernel _ out"]],
+        convolution: Convolution,
+    ) -> Float[Array, "batch height width edge out"]:
+        """Convolve the features of each edge, or of their one source."""
+        if self.form == "plain":
+            only = [kernel[0] for kernel in kernels]
+            return convolve_in_turn(x[..., 0, :], only, convolution.dilation)[..., None, :]
+        own = x.shape[-2] == self.edges  # else the edges share what they convolve
+        if self.form == "apart" and convolution.separable and (own or convolution.kernel_size > SHARED_KERNEL):
+            return convolve_apart(x, *kernels)
+        kernel = compose(*kernels)
+        if own:
+            return convolve_edges(x, kernel, convolution.dilation)
+        return convolve_source(x[..., 0, :], kernel, convolution.dilation)
 
     def _kernels(
         self, convolution: Convolution, width: int, suffix: str
@@ -149,12 +178,12 @@ class MixedOperations(nn.Module):
 
     Attributes:
         edges: how many edges.
-        plain: see ``Operation``.
+        form: see ``Operation``.
         remat: "operation" recomputes each operation's inner values for the gradient.
     """
 
     edges: int
-    plain: bool = False
+    form: Form = "composed"
     remat: Remat = "none"
 
     @nn.compact
@@ -170,6 +199,6 @@ class MixedOperations(nn.Module):
         for k, kind in enumerate(OPERATIONS):
             if kind == "none":  # returns zero: it only takes its share of the softmax
                 continue
-            operation = Operation(kind, self.edges, plain=self.plain, name=kind)
+            operation = Operation(kind, self.edges, form=self.form, name=kind)
             total = total + recomputed(operation, self.remat == "operation", x, alpha[:, k], train=train)
         return total

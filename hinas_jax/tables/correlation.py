@@ -37,9 +37,9 @@ from hinas_jax.random_search import draw
 from hinas_jax.run_files import V_PROTOCOL
 from hinas_jax.runs import environment
 from hinas_jax.saying import Say
+from hinas_jax.searcher import supernet_of
 from hinas_jax.space.normalisation import MOMENTUM
 from hinas_jax.space.one_hot import one_hot
-from hinas_jax.space.supernet import SuperNet
 from hinas_jax.tables.budget import Budget, changes
 from hinas_jax.tables.definition import with_fields
 from hinas_jax.tables.figures import plain_axes
@@ -125,7 +125,7 @@ def one_hot_scores(
     side = crop_side(task, settings.patch)
     pictures = large_enough(training_pictures(config), side, "the search", say)
     w, _, v = split(pictures, config.seed, config.data.validation_fraction)  # those of the search
-    net = SuperNet(config.space, task.channels, task.scale, config.compute.precision, config.compute.remat)
+    net = supernet_of(config)
     validation = Validation(v, task, seed=config.seed, tile=settings.patch, batch=settings.batch_size)
     source = to_device(w)
 
