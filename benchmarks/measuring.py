@@ -65,13 +65,15 @@ def timed(step: Step) -> float:
 
 
 def in_turn(rows: list[tuple[Row, Step]], rounds: int) -> list[Row]:
-    """Time all steps in turn, round after round: the median, and the fastest and slowest round."""
+    """Time all steps in turn, round after round: the median, and the fastest and slowest round.
+
+    Before each timed step the same one runs untimed: the system takes long to hand on gigabytes that another has freed.
+    """
     seconds: list[list[float]] = [[] for _ in rows]
     of_cpu: list[list[float]] = [[] for _ in rows]
-    for _, step in rows:
-        step()
     for _ in range(rounds):
         for times, cpu, (_, step) in zip(seconds, of_cpu, rows, strict=True):
+            step()
             before = time.process_time()
             times.append(timed(step))
             cpu.append(time.process_time() - before)

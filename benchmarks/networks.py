@@ -35,11 +35,12 @@ def inference(*, quick: bool, rounds: int) -> Iterator[Row]:
     side = 64 if quick else 512
     x = jax.random.uniform(jax.random.key(0), (1, side, side, 1))
     derived = Architecture.load(DERIVED)
-    network = Network(derived, form=fastest_form())
-    variables = initialise(network, jax.random.key(1), 1)
+    composed, apart = Network(derived), Network(derived, form="apart")
+    variables = initialise(composed, jax.random.key(1), 1)
     weights = jax.device_put(fold(derived, variables))
     programs: dict[str, tuple[Any, Any]] = {
-        "network": (lambda v, x: network.apply(v, x, train=False), variables),
+        "network, composed kernels": (lambda v, x: composed.apply(v, x, train=False), variables),
+        "network, depthwise apart": (lambda v, x: apart.apply(v, x, train=False), variables),
         "folded, composed kernels": (lambda w, x: apply_folded(derived, w, x, apart=False), weights),
         "folded, depthwise apart": (lambda w, x: apply_folded(derived, w, x, apart=True), weights),
     }

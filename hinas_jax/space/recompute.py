@@ -1,9 +1,10 @@
 """Rematerialisation: inner values of a module are not kept for the gradient but computed again where it needs them.
 
-``jax.checkpoint`` says so too, with a barrier that XLA drops on CPU before it orders the operations; the recomputation
-then comes early, the gradients of kernels come late, and as much is alive as before (docs/performance.md). Here the
-order is one of data: what is computed again depends on the gradient that needs it, and the gradient that goes on to
-earlier modules depends on those of this module's own kernels. Each dependence is the addition of 0 times a number.
+``jax.checkpoint`` says so too, with a barrier that XLA drops on CPU, unless it is told not to (``compiling``), before
+it orders the operations; the recomputation then comes early, the gradients of kernels come late, and as much is alive
+as before (docs/performance.md). Here the order is one of data: what is computed again depends on the gradient that
+needs it, and the gradient that goes on to earlier modules depends on those of this module's own kernels. Each
+dependence is the addition of 0 times a number.
 """
 
 from __future__ import annotations
