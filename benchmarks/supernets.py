@@ -20,7 +20,6 @@ from hinas_jax.config import LossConfig, SearchConfig
 from hinas_jax.mesh import make_mesh
 from hinas_jax.optimisers import arch_optimiser, weight_optimiser
 from hinas_jax.searcher import Searcher
-from hinas_jax.space.operations import fastest_form
 from hinas_jax.space.search_space import SearchSpace
 from hinas_jax.space.supernet import SuperNet
 from hinas_jax.tasks import Denoise, SuperResolve, Task
@@ -30,9 +29,9 @@ SMALL: Final = SearchSpace(layers=2, nodes=2, base_width=4, width_factors=(1, 2)
 
 
 def searcher_of(space: SearchSpace, task: Task, **how: Any) -> Searcher:
-    """A searcher with the paper's optimisers; ``how`` are fields of SuperNet, in the backend's form if it has none."""
+    """A searcher with the paper's optimisers; ``how`` are fields of SuperNet."""
     config = SearchConfig()
-    net = SuperNet(space, task.channels, task.scale, **{"form": fastest_form(), **how})
+    net = SuperNet(space, task.channels, task.scale, **how)
     return Searcher(net, task, LossConfig(), weight_optimiser(config, 1000), arch_optimiser(config), make_mesh(1))
 
 
@@ -87,7 +86,7 @@ def supernet(*, quick: bool, rounds: int, variants: list[str] | None) -> Iterato
     known: dict[str, dict[str, Any]] = {
         "plain": {"form": "plain"},
         "stacked": {},
-        "stacked, kernels composed": {"form": "composed"},
+        "stacked, depthwise apart": {"form": "apart"},
         "stacked+remat-cell": {"remat": "cell"},
         "stacked+remat-operation": {"remat": "operation"},
         "stacked+bfloat16": {"precision": "bfloat16"},

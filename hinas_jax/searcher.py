@@ -21,7 +21,6 @@ from hinas_jax.mesh import make_mesh, spread
 from hinas_jax.objective import batch_loss
 from hinas_jax.optimisers import arch_optimiser, weight_optimiser
 from hinas_jax.space.initialise import initialise
-from hinas_jax.space.operations import fastest_form
 from hinas_jax.space.supernet import SuperNet
 from hinas_jax.tasks import Task, crop_side, degrade_crops
 
@@ -102,9 +101,9 @@ class Searcher:
 
 
 def supernet_of(config: Config) -> SuperNet:
-    """The supernet that a config describes, as this backend runs it best."""
+    """The supernet that a config describes."""
     task, compute = config.task.build(), config.compute
-    return SuperNet(config.space, task.channels, task.scale, compute.precision, compute.remat, fastest_form())
+    return SuperNet(config.space, task.channels, task.scale, compute.precision, compute.remat)
 
 
 def make_searcher(config: Config, steps_per_epoch: int, mesh: Mesh | AbstractMesh | None = None) -> Searcher:

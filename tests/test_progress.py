@@ -33,7 +33,7 @@ def test_before_any_step_a_line_tells_what_is_compiled_and_for_how_long(
     train(tiny_config, Architecture.load(searched / "architecture.json"), tmp_path / "train", say=events.append)
     told = [e for e in events if isinstance(e, str) and e.startswith("compiling")]
     whats = ["the warm-up steps", "the alternating steps", "the evaluation on V", "the training step"]
-    assert [re.match(r"compiling ([\w\- ]+): [1-9]\d* convolutions, about [1-9]\d* s on two CPU cores", t)[1]
+    assert [re.match(r"compiling ([\w\- ]+): [1-9]\d* operations, about [1-9]\d* s on two CPU cores", t)[1]
             for t in told] == [*whats, "the evaluation on V"]  # fmt: skip
     first_step = next(i for i, e in enumerate(events) if isinstance(e, int))
     assert events.index(told[0]) < first_step

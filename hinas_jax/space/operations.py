@@ -46,7 +46,10 @@ SHARED_KERNEL: Final = 3
 
 
 def fastest_form() -> Form:
-    """The form that suits this backend: docs/performance.md has the numbers of CPUs; others have matrix units."""
+    """The form of a network that suits this backend: CPUs take fewer operations, others have matrix units.
+
+    A supernet is "composed" everywhere: apart it takes as long on a CPU, and more memory (docs/performance.md).
+    """
     return "apart" if jax.default_backend() == "cpu" else "composed"
 
 

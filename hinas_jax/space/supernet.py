@@ -32,9 +32,9 @@ class SuperNet(nn.Module):
         scale: pixel-shuffle factor, 1 for denoising.
         precision: type of the features; parameters, alpha, beta, statistics and the residual stay float32.
         remat: what is computed again for the gradient instead of kept: nothing, cells, or operations.
-        form: how separable convolutions are computed (``fastest_form`` tells what suits the backend). In "plain" every
-            edge and operation computes for itself, instead of all edges of one source at once: the reference in words
-            of the paper. Its parameters are those of the other forms, edge by edge (``inherit.edge_by_edge``).
+        form: how separable convolutions are computed. In "plain" every edge and operation computes for itself,
+            instead of all edges of one source at once: the reference in words of the paper. Its parameters are those
+            of the other forms, edge by edge (``inherit.edge_by_edge``).
     """
 
     space: SearchSpace
