@@ -34,7 +34,7 @@ from hinas_jax.run_files import read_metrics
 from hinas_jax.searcher import Searcher, make_searcher
 from hinas_jax.searching import search
 from hinas_jax.space import cell
-from hinas_jax.space.operations import Form, MixedOperations
+from hinas_jax.space.operations import MixedOperations
 
 VARIANTS = ("paper", "second-order", "parameter-penalty", "gumbel", "partial-channels")
 PARTS = 4  #: PC-DARTS's K: one channel in so many goes through the operations
@@ -56,14 +56,14 @@ class PartialMixedOperations(nn.Module):
     """Partial channels: one channel in PARTS is mixed, the others pass, and channels are shuffled. No edge weights."""
 
     edges: int
-    form: Form = "composed"
+    plain: bool = False
     remat: str = "none"
 
     @nn.compact
     def __call__(self, x: Any, alpha: Any, *, train: bool) -> Any:
         """Sum the operations of every edge on a part of the channels."""
         part = x.shape[-1] // PARTS
-        mixed = MixedOperations(self.edges, self.form, self.remat, name="mixed")(x[..., :part], alpha, train=train)
+        mixed = MixedOperations(self.edges, self.plain, self.remat, name="mixed")(x[..., :part], alpha, train=train)
         rest = jnp.broadcast_to(x[..., None, part:], (*mixed.shape[:-1], x.shape[-1] - part))
         y = jnp.concatenate([mixed, rest], axis=-1)
         return jnp.moveaxis(y.reshape(*y.shape[:-1], PARTS, part), -1, -2).reshape(y.shape)

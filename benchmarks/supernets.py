@@ -84,9 +84,8 @@ def supernet(*, quick: bool, rounds: int, variants: list[str] | None) -> Iterato
     """Both steps of the full denoising supernet, by variant."""
     space, batch, patch = (SMALL, 4, 32) if quick else (PAPER, 8, 64)
     known: dict[str, dict[str, Any]] = {
-        "plain": {"form": "plain"},
+        "plain": {"plain": True},
         "stacked": {},
-        "stacked, depthwise apart": {"form": "apart"},
         "stacked+remat-cell": {"remat": "cell"},
         "stacked+remat-operation": {"remat": "operation"},
         "stacked+bfloat16": {"precision": "bfloat16"},

@@ -47,6 +47,26 @@ def test_an_output_pixel_sees_as_far_as_the_receptive_radius_and_no_farther(foun
     assert (rows.min(), rows.max()) == (columns.min(), columns.max()) == (centre - radius, centre + radius)
 
 
+@pytest.mark.parametrize("form", ["plain", "apart"])
+def test_every_form_computes_the_same_value_and_gradients(form):
+    x = picture(2, 11, 9, 1)
+    variables = random_variables(Network(WIDE), x, train=False)
+
+    def run(form):
+        def loss(params):
+            given = {**variables, "params": params}
+            residual, _ = Network(WIDE, form=form).apply(given, x, train=True, mutable=["batch_stats"])
+            return (residual**2).mean()
+
+        return quick_jit(jax.value_and_grad(loss))(variables["params"])
+
+    (value, gradients), (expected, expected_gradients) = run(form), run("composed")
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+    largest = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(expected_gradients))
+    for one, other in zip(jax.tree.leaves(gradients), jax.tree.leaves(expected_gradients), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * largest)
+
+
 @pytest.mark.parametrize(("task", "scale"), [("denoise", 1), *(("super_resolve", s) for s in (2, 3, 4))])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_residual_is_scale_times_as_large_as_the_input(task, scale, channels):

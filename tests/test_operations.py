@@ -56,8 +56,7 @@ def test_dense_operations_are_leaky_relu_convolution_normalisation(kind, x):
         np.testing.assert_allclose(result[..., e, :], expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("form", ["composed", "apart"])
-@pytest.mark.parametrize("edges", [1, EDGES])
+@pytest.mark.parametrize(("form", "edges"), [("plain", 1), ("composed", 1), ("composed", EDGES), ("apart", 1)])
 @pytest.mark.parametrize("kind", SEPARABLE)
 def test_separable_operations_are_depthwise_then_pointwise_then_normalisation_twice(kind, edges, form, x):
     size = SEPARABLE[kind]

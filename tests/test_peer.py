@@ -20,7 +20,7 @@ SPACE = SearchSpace(layers=3, nodes=2, base_width=2, width_factors=(1, 2, 4), st
 
 @pytest.fixture(scope="module")
 def both():
-    ours = SuperNet(SPACE, form="plain")
+    ours = SuperNet(SPACE, plain=True)
     x = picture(2, 14, 15, 1)
     variables = random_variables(ours, x, train=False)
     theirs = peer.SuperNet(SPACE)

@@ -250,7 +250,7 @@ def assert_close(one, other, tolerance):
 def test_the_plain_form_computes_the_same_value_and_gradients(reference):
     """One convolution an edge and operation, depthwise and pointwise apart, against the stacked and composed form."""
     net, variables, clean, (value, statistics, (params, arch)) = reference
-    plain = net.clone(form="plain")
+    plain = net.clone(plain=True)
     given = {"params": edge_by_edge(variables["params"], 2), "batch_stats": edge_by_edge(variables["batch_stats"], 2)}
     assert jax.tree.structure(variable_shapes(plain, 1)["params"]) == jax.tree.structure(given["params"])
     result = loss_and_gradients(plain, {**given, "arch": variables["arch"]}, clean)
@@ -260,29 +260,10 @@ def test_the_plain_form_computes_the_same_value_and_gradients(reference):
     assert_close(result[2][1], arch, 1e-5)
 
 
-def test_with_depthwise_convolutions_apart_it_computes_the_same_value_and_gradients(reference):
-    net, variables, clean, expected = reference
-    assert net.form == "composed"
-    apart = net.clone(form="apart")
-    result = loss_and_gradients(apart, variables, clean)
-    np.testing.assert_allclose(result[0], expected[0], rtol=1e-5)
-    assert_close(result[1:], expected[1:], 1e-5)
-
-    def convolutions(net):
-        lowered = jax.jit(lambda v: net.apply(v, X, train=False)).lower(variables).as_text()
-        return lowered.count("stablehlo.convolution")
-
-    levels, edges, sources = len(net.space.levels(0)), net.space.edges, net.space.nodes + 1
-    of_sep3 = edges + 1  # every second half, and the first one of the source that feeds one edge
-    of_sep5 = edges + sources
-    assert convolutions(net) - convolutions(apart) == levels * (of_sep3 + of_sep5)
-
-
-@pytest.mark.parametrize("form", ["composed", "apart"])
 @pytest.mark.parametrize("remat", ["cell", "operation"])
-def test_recomputing_changes_no_value_and_no_gradient(reference, remat, form):
+def test_recomputing_changes_no_value_and_no_gradient(reference, remat):
     net, variables, clean, expected = reference
-    result = loss_and_gradients(net.clone(remat=remat, form=form), variables, clean)
+    result = loss_and_gradients(net.clone(remat=remat), variables, clean)
     np.testing.assert_allclose(result[0], expected[0], rtol=1e-6)
     assert_close(result[1:], expected[1:], 1e-5)
 

@@ -20,13 +20,12 @@ class SuperCell(nn.Module):
 
     Attributes:
         nodes: N.
-        form: how separable convolutions are computed; in "plain", the reference, every edge computes for itself,
-            instead of all edges of one source at once.
+        plain: every edge computes for itself, instead of all edges of one source at once: the reference.
         remat: "operation" recomputes each operation's inner values for the gradient.
     """
 
     nodes: int
-    form: Form = "composed"
+    plain: bool = False
     remat: Remat = "none"
 
     @nn.compact
@@ -52,7 +51,7 @@ class SuperCell(nn.Module):
             assert x is not None  # by then all sources of that node have been added
             for name, targets in self._groups(source).items():
                 rows = jnp.stack([alpha[edge_index(node, source)] for node in targets])
-                mixed = MixedOperations(len(targets), self.form, self.remat, name=name)(x, rows, train=train)
+                mixed = MixedOperations(len(targets), self.plain, self.remat, name=name)(x, rows, train=train)
                 for e, node in enumerate(targets):
                     before = nodes[node]
                     nodes[node] = mixed[..., e, :] if before is None else before + mixed[..., e, :]
@@ -63,7 +62,7 @@ class SuperCell(nn.Module):
     def _groups(self, source: int) -> dict[str, Sequence[int]]:
         """The nodes that ``source`` feeds, in groups that are computed at once, by the name of their module."""
         targets = range(max(source - 1, 0), self.nodes)
-        if self.form == "plain":
+        if self.plain:
             return {f"source_{source}_node_{node}": [node] for node in targets}
         return {f"source_{source}": targets}
 

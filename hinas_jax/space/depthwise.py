@@ -19,76 +19,64 @@ PIECES: Final = 8
 
 @jax.custom_vjp
 def depthwise(
-    x: Float[Array, "source batch height width channel"], kernel: Float[Array, "edge size size channel"]
-) -> Float[Array, "edge batch height width channel"]:
-    """Convolve the features of every edge, or of the one source of all edges, channel by channel; the size is kept.
-
-    In reverse mode only: ``jax.jvp`` refuses it.
-    """
-    size, (height, width) = kernel.shape[1], x.shape[2:4]
-    padded, weights = _padded(x, size), kernel.astype(jnp.float32)[:, :, :, None, None, None, :]
-    shifts = [padded[:, :, i : i + height, j : j + width] * weights[:, i, j] for i in range(size) for j in range(size)]
+    x: Float[Array, "batch height width channel"], kernel: Float[Array, "size size channel"]
+) -> Float[Array, "batch height width channel"]:
+    """Convolve channel by channel; the size is kept. In reverse mode only: ``jax.jvp`` refuses it."""
+    size, (height, width) = kernel.shape[0], x.shape[1:3]
+    padded, weights = _padded(x, size), kernel.astype(jnp.float32)
+    shifts = [padded[:, i : i + height, j : j + width] * weights[i, j] for i in range(size) for j in range(size)]
     return functools.reduce(jnp.add, shifts).astype(x.dtype)
 
 
 def _forward(
-    x: Float[Array, "source batch height width channel"], kernel: Float[Array, "edge size size channel"]
-) -> tuple[Float[Array, "edge batch height width channel"], tuple[Array, Array]]:
+    x: Float[Array, "batch height width channel"], kernel: Float[Array, "size size channel"]
+) -> tuple[Float[Array, "batch height width channel"], tuple[Array, Array]]:
     return depthwise(x, kernel), (x, kernel)
 
 
 def _backward(
-    kept: tuple[Array, Array], gradient: Float[Array, "edge batch height width channel"]
-) -> tuple[Float[Array, "source batch height width channel"], Float[Array, "edge size size channel"]]:
+    kept: tuple[Array, Array], gradient: Float[Array, "batch height width channel"]
+) -> tuple[Float[Array, "batch height width channel"], Float[Array, "size size channel"]]:
     x, kernel = kept
-    turned = kernel[:, ::-1, ::-1]
-    if len(x) == len(kernel):
-        by_x = depthwise(gradient, turned)
-    else:  # not one sum over the axis of edges, which XLA:CPU computes value by value
-        by_x = functools.reduce(
-            jnp.add, [depthwise(gradient[e : e + 1], turned[e : e + 1]) for e in range(len(kernel))]
-        )
-    return by_x, _by_kernel(x, gradient, kernel.shape[1]).astype(kernel.dtype)
+    return depthwise(gradient, kernel[::-1, ::-1]), _by_kernel(x, gradient, len(kernel)).astype(kernel.dtype)
 
 
 depthwise.defvjp(_forward, _backward)
 
 
 def _by_kernel(
-    x: Float[Array, "source batch height width channel"],
-    gradient: Float[Array, "edge batch height width channel"],
-    size: int,
-) -> Float[Array, "edge size size channel"]:
+    x: Float[Array, "batch height width channel"], gradient: Float[Array, "batch height width channel"], size: int
+) -> Float[Array, "size size channel"]:
     """For each pixel of the kernel the sum of the shifted features times the gradient.
 
     Floating-point sums keep their order, so that XLA:CPU adds up a channel one number after the other. Pieces of a
     picture are therefore first added value by value, and what is left is a product with ones.
     """
-    edges, _, height, width, channels = gradient.shape
+    _, height, width, channels = gradient.shape
     padded, gradient = _padded(x, size), gradient.astype(jnp.float32)
     pieces = max(count for count in range(1, PIECES + 1) if height % count == 0)
     tall = height // pieces
 
-    def kernel_row(i: Array, kernel: Float[Array, "edge size size channel"]) -> Float[Array, "edge size size channel"]:
+    def kernel_row(i: Array, kernel: Float[Array, "size size channel"]) -> Float[Array, "size size channel"]:
         sums = []
         for j in range(size):
             products = [
-                jax.lax.dynamic_slice_in_dim(padded, i + top, tall, axis=2)[..., j : j + width, :]
-                * gradient[:, :, top : top + tall]
+                jax.lax.dynamic_slice_in_dim(padded, i + top, tall, axis=1)[:, :, j : j + width]
+                * gradient[:, top : top + tall]
                 for top in range(0, height, tall)
             ]
-            sums.append(functools.reduce(jnp.add, products).reshape(edges, -1, channels))
-        ones = jnp.ones(sums[0].shape[1])
-        return kernel.at[:, i].set(jnp.stack([jnp.einsum("p,epc->ec", ones, total) for total in sums], axis=1))
+            sums.append(functools.reduce(jnp.add, products).reshape(-1, channels))
+        ones = jnp.ones(len(sums[0]))
+        return kernel.at[i].set(jnp.stack([ones @ total for total in sums]))
 
-    found: Float[Array, "edge size size channel"]
-    found = jax.lax.fori_loop(0, size, kernel_row, jnp.zeros((edges, size, size, channels)))
+    found: Float[Array, "size size channel"]
+    found = jax.lax.fori_loop(0, size, kernel_row, jnp.zeros((size, size, channels)))
     return found
 
 
 def _padded(
-    x: Float[Array, "source batch height width channel"], size: int
-) -> Float[Array, "source batch padded_height padded_width channel"]:
+    x: Float[Array, "batch height width channel"], size: int
+) -> Float[Array, "batch padded_height padded_width channel"]:
     """Float32 features with so many zeros around them that a kernel of ``size`` finds some everywhere."""
     edge = size // 2
-    return jnp.pad(x.astype(jnp.float32), ((0, 0), (0, 0), (edge, edge), (edge, edge), (0, 0)))
+    return jnp.pad(x.astype(jnp.float32), ((0, 0), (edge, edge), (edge, edge), (0, 0)))

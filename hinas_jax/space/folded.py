@@ -188,7 +188,7 @@ def _operate(operation: str, weights: Any, x: Feature, count: int, apart: bool) 
 def _separable(x: Feature, pair: Tree, apart: bool) -> Feature:
     kernel, pointwise = jnp.asarray(pair["depthwise"]), pair["pointwise"]
     if apart:
-        return _convolve(depthwise(x[None], kernel[None, :, :, 0])[0], pointwise)
+        return _convolve(depthwise(x, kernel[:, :, 0]), pointwise)
     kernel = compose(kernel[None], pointwise["kernel"][None])[0]
     return _convolve(x, {"kernel": kernel, "bias": pointwise["bias"]})
 

@@ -6,9 +6,8 @@ batch normalisation works channel by channel, and saves most of the convolutions
 therefore leads with an edge axis, and the weights of one edge are a slice.
 
 A separable convolution has three forms (``Form``). "plain" computes as the paper says it: a depthwise, then a
-pointwise convolution, for one edge at a time. It is the reference that the others are tested and timed against.
-"composed" makes one dense kernel of the two. "apart" computes the depthwise convolution as a sum of shifted features,
-but for small kernels of several edges that leave one source: one dense convolution for all of them costs less.
+pointwise convolution. It is the reference that the others are tested and timed against. "composed" makes one dense
+kernel of the two, and is for several edges too. "apart" is "plain" with sums of shifted features for the depthwise one.
 
 All arithmetic is done in the type of the features, but for batch normalisation, which is float32.
 """
@@ -41,14 +40,11 @@ Form = Literal["plain", "composed", "apart"]
 
 NEGATIVE_SLOPE: Final = 0.2
 
-#: The largest kernel that the form "apart" composes where edges share a source.
-SHARED_KERNEL: Final = 3
-
 
 def fastest_form() -> Form:
     """The form of a network that suits this backend: CPUs take fewer operations, others have matrix units.
 
-    A supernet is "composed" everywhere: apart it takes as long on a CPU, and more memory (docs/performance.md).
+    A supernet is composed everywhere: apart it takes as long on a CPU, and more memory.
     """
     return "apart" if jax.default_backend() == "cpu" else "composed"
 
@@ -110,7 +106,7 @@ class Operation(nn.Module):
         kind: one of OPERATIONS.
         edges: how many edges it serves; the edge axis of its output and of its parameters.
         affine: whether batch normalisation learns scale and bias (off in search, on in a network).
-        form: how a separable convolution is computed; "plain" for one edge only.
+        form: how a separable convolution is computed; all but "composed" for one edge only.
     """
 
     kind: str
@@ -153,16 +149,15 @@ class Operation(nn.Module):
         convolution: Convolution,
     ) -> Float[Array, "batch height width edge out"]:
         """Convolve the features of each edge, or of their one source."""
-        if self.form == "plain":
-            only = [kernel[0] for kernel in kernels]
-            return convolve_in_turn(x[..., 0, :], only, convolution.dilation)[..., None, :]
-        own = x.shape[-2] == self.edges  # else the edges share what they convolve
-        if self.form == "apart" and convolution.separable and (own or convolution.kernel_size > SHARED_KERNEL):
-            return convolve_apart(x, *kernels)
-        kernel = compose(*kernels)
-        if own:
+        if self.form == "composed":
+            kernel = compose(*kernels)
+            if x.shape[-2] == 1:
+                return convolve_source(x[..., 0, :], kernel, convolution.dilation)
             return convolve_edges(x, kernel, convolution.dilation)
-        return convolve_source(x[..., 0, :], kernel, convolution.dilation)
+        only = [kernel[0] for kernel in kernels]
+        if self.form == "apart" and convolution.separable:
+            return convolve_apart(x[..., 0, :], *only)[..., None, :]
+        return convolve_in_turn(x[..., 0, :], only, convolution.dilation)[..., None, :]
 
     def _kernels(
         self, convolution: Convolution, width: int, suffix: str
@@ -181,12 +176,12 @@ class MixedOperations(nn.Module):
 
     Attributes:
         edges: how many edges.
-        form: see ``Operation``.
+        plain: depthwise and pointwise convolutions one by one, the reference; for one edge only.
         remat: "operation" recomputes each operation's inner values for the gradient.
     """
 
     edges: int
-    form: Form = "composed"
+    plain: bool = False
     remat: Remat = "none"
 
     @nn.compact
@@ -202,6 +197,6 @@ class MixedOperations(nn.Module):
         for k, kind in enumerate(OPERATIONS):
             if kind == "none":  # returns zero: it only takes its share of the softmax
                 continue
-            operation = Operation(kind, self.edges, form=self.form, name=kind)
+            operation = Operation(kind, self.edges, form="plain" if self.plain else "composed", name=kind)
             total = total + recomputed(operation, self.remat == "operation", x, alpha[:, k], train=train)
         return total

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 
 from hinas_jax.architecture import OPERATIONS
 from hinas_jax.space.cell import SuperCell
-from hinas_jax.space.operations import Form, Precision, Remat
+from hinas_jax.space.operations import Precision, Remat
 from hinas_jax.space.parts import End, Router, Start
 from hinas_jax.space.recompute import recomputed
 from hinas_jax.space.relaxation import operation_weights, transitions
@@ -32,9 +32,9 @@ class SuperNet(nn.Module):
         scale: pixel-shuffle factor, 1 for denoising.
         precision: type of the features; parameters, alpha, beta, statistics and the residual stay float32.
         remat: what is computed again for the gradient instead of kept: nothing, cells, or operations.
-        form: how separable convolutions are computed. In "plain" every edge and operation computes for itself,
-            instead of all edges of one source at once: the reference in words of the paper. Its parameters are those
-            of the other forms, edge by edge (``inherit.edge_by_edge``).
+        plain: every edge and operation computes for itself, instead of all edges of one source at once: the
+            reference in words of the paper. Its parameters are those of the other form, edge by edge
+            (``inherit.edge_by_edge``).
     """
 
     space: SearchSpace
@@ -42,7 +42,7 @@ class SuperNet(nn.Module):
     scale: int = 1
     precision: Precision = "float32"
     remat: Remat = "none"
-    form: Form = "composed"
+    plain: bool = False
 
     @nn.compact
     def __call__(
@@ -106,7 +106,7 @@ class SuperNet(nn.Module):
         alpha: Float[Array, "edge operation"],
         train: bool,
     ) -> Float[Array, "batch height width nodes*channel"]:
-        cell = SuperCell(self.space.nodes, self.form, self.remat, name=name)
+        cell = SuperCell(self.space.nodes, self.plain, self.remat, name=name)
         return recomputed(cell, self.remat == "cell", f1, f2, alpha, train=train)
 
 
