@@ -45,7 +45,7 @@ def test_a_supercell_sums_all_sources_of_each_node(variables, logits):
             for k, kind in enumerate(OPERATIONS):
                 trees = {name: tree[f"source_{source}"].get(kind, {}) for name, tree in variables.items()}
                 own = jax.tree.map(lambda leaf, place=place: leaf[place : place + 1], trees)
-                y = Operation(kind).apply(own, x[source], train=False)[..., 0, :]
+                y = Operation(kind, WIDTH).apply(own, x[source], train=False)[..., 0, :]
                 x[2 + node] = x[2 + node] + alpha[row, k] * y
         return jnp.concatenate(x[2:], axis=-1)
 
@@ -94,7 +94,7 @@ def test_a_cell_sums_the_kept_edges_of_each_node():
 
     def operation(kind, name, x):
         own = {collection: tree[name] for collection, tree in variables.items()}
-        return Operation(kind, affine=True).apply(own, x, train=False)[..., 0, :]
+        return Operation(kind, WIDTH, affine=True).apply(own, x, train=False)[..., 0, :]
 
     x1 = operation("conv3", "node_0_source_0", H1) + H2
     x2 = H1 + operation("sep3", "node_1_source_2", x1)

@@ -45,7 +45,7 @@ def test_the_operations_are_the_papers_seven_in_its_order():
 @pytest.mark.parametrize("kind", DENSE)
 def test_dense_operations_are_leaky_relu_convolution_normalisation(kind, x):
     size, dilation = DENSE[kind]
-    operation = Operation(kind, EDGES)
+    operation = Operation(kind, WIDTH, EDGES)
     variables = random_variables(operation, x, train=False)
     result, _ = apply(operation, variables, x)
 
@@ -60,7 +60,7 @@ def test_dense_operations_are_leaky_relu_convolution_normalisation(kind, x):
 @pytest.mark.parametrize("kind", SEPARABLE)
 def test_separable_operations_are_depthwise_then_pointwise_then_normalisation_twice(kind, edges, form, x):
     size = SEPARABLE[kind]
-    operation = Operation(kind, edges, form=form)
+    operation = Operation(kind, WIDTH, edges, form=form)
     variables = random_variables(operation, x, train=False)
     result, _ = apply(operation, variables, x)
 
@@ -79,7 +79,7 @@ def test_separable_operations_are_depthwise_then_pointwise_then_normalisation_tw
 @pytest.mark.parametrize("train", [False, True])
 @pytest.mark.parametrize("kind", KEPT)
 def test_stacked_edges_equal_one_edge_after_the_other(kind, train, x):
-    stacked, single = Operation(kind, EDGES), Operation(kind, 1)
+    stacked, single = Operation(kind, WIDTH, EDGES), Operation(kind, WIDTH, 1)
     variables = random_variables(stacked, x, train=False)
     result, moved = apply(stacked, variables, x, train=train)
     assert result.shape == (2, 7, 9, EDGES, WIDTH)
@@ -93,7 +93,7 @@ def test_stacked_edges_equal_one_edge_after_the_other(kind, train, x):
 
 @pytest.mark.parametrize("kind", ["skip", "none"])
 def test_skip_is_the_identity_and_none_is_zero_and_neither_has_weights(kind, x):
-    operation = Operation(kind, EDGES, affine=True)
+    operation = Operation(kind, WIDTH, EDGES, affine=True)
     assert random_variables(operation, x, train=True) == {}
     result = operation.apply({}, x, train=True)
     expected = x if kind == "skip" else np.zeros_like(x)
@@ -101,7 +101,7 @@ def test_skip_is_the_identity_and_none_is_zero_and_neither_has_weights(kind, x):
 
 
 def test_training_normalises_by_the_batch_and_moves_the_running_statistics(x):
-    operation = Operation("conv3", EDGES)
+    operation = Operation("conv3", WIDTH, EDGES)
     variables = random_variables(operation, x, train=False)
     result, moved = apply(operation, variables, x, train=True)
     np.testing.assert_allclose(result.mean((0, 1, 2)), np.zeros((EDGES, WIDTH)), atol=1e-5)
@@ -117,14 +117,14 @@ def test_training_normalises_by_the_batch_and_moves_the_running_statistics(x):
 
 
 def test_evaluation_leaves_the_running_statistics(x):
-    operation = Operation("sep3", EDGES)
+    operation = Operation("sep3", WIDTH, EDGES)
     variables = random_variables(operation, x, train=False)
     _, moved = apply(operation, variables, x, train=False)
     jax.tree.map(np.testing.assert_array_equal, moved["batch_stats"], variables["batch_stats"])
 
 
 def test_only_affine_normalisation_has_a_scale_and_a_bias(x):
-    plain, affine = Operation("conv3", EDGES), Operation("conv3", EDGES, affine=True)
+    plain, affine = Operation("conv3", WIDTH, EDGES), Operation("conv3", WIDTH, EDGES, affine=True)
     variables = random_variables(affine, x, train=False)
     assert variables["params"]["norm_0"].keys() == {"scale", "bias"}
     params, norm = dict(variables["params"]), variables["params"]["norm_0"]
@@ -147,9 +147,17 @@ def test_mixed_operations_are_the_weighted_sum_of_all_operations(x):
     expected = np.zeros(result.shape)
     for k, kind in enumerate(OPERATIONS):
         own = {name: tree[kind] for name, tree in variables.items() if kind in tree}
-        expected += alpha[:, k, None] * apply(Operation(kind, EDGES), own, x)[0]
+        expected += alpha[:, k, None] * apply(Operation(kind, WIDTH, EDGES), own, x)[0]
     np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(run(variables, x, alpha.at[:, 6].set(0.9)), result)
+
+
+def test_conv3_and_the_first_half_of_sep3_are_one_convolution_for_all_edges(x):
+    mixed, alpha = MixedOperations(EDGES), jnp.ones((EDGES, 7)) / 7
+    variables = random_variables(mixed, x, alpha, train=False)
+    lowered = jax.jit(lambda variables, x: mixed.apply(variables, x, alpha, train=False)).lower(variables, x)
+    of_source, of_each_edge = 4, 2  # of 3 and 5 pixels, dense and dilated; the second halves of sep3 and sep5
+    assert lowered.as_text().count("stablehlo.convolution") == of_source + of_each_edge * EDGES
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

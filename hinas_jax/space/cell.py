@@ -92,9 +92,9 @@ class Cell(nn.Module):
             outputs = []
             for edge in edges:
                 name = f"node_{node}_source_{edge.source}"
-                operation = Operation(edge.operation, affine=True, form=self.form, name=name)
                 x = sources[edge.source]
                 assert x is not None  # the network routes every source that a node takes
+                operation = Operation(edge.operation, x.shape[-1], affine=True, form=self.form, name=name)
                 outputs.append(operation(x, train=train)[..., 0, :])
             sources.append(functools.reduce(jnp.add, outputs))
         return jnp.concatenate([x for x in sources[2:] if x is not None], axis=-1)

@@ -2,8 +2,9 @@
 
 A convolution operator is LeakyReLU, convolution, batch normalisation, in this order; separable ones do it twice.
 Several edges with one source share one convolution whose outputs are stacked on the channels. This is exact, since
-batch normalisation works channel by channel, and saves most of the convolutions of a supernet. Every parameter
-therefore leads with an edge axis, and the weights of one edge are a slice.
+batch normalisation works channel by channel, and saves most of the convolutions of a supernet; in a mixture, first
+convolutions of one size and dilation are one too. Every parameter therefore leads with an edge axis, and the weights of
+one edge are a slice.
 
 A separable convolution has three forms (``Form``). "plain" computes as the paper says it: a depthwise, then a
 pointwise convolution. It is the reference that the others are tested and timed against. "composed" makes one dense
@@ -99,22 +100,35 @@ def _leaky_relu_backward(y: Float[Array, "..."], gradient: Float[Array, "..."]) 
 leaky_relu.defvjp(_leaky_relu_forward, _leaky_relu_backward)
 
 
+def activated(x: Float[Array, "batch height width channel"]) -> Float[Array, "batch height width channel"]:
+    """LeakyReLU of a source, kept for all its operations: XLA would compute it again in each, sums and all."""
+    kept: Float[Array, "batch height width channel"] = jax.lax.optimization_barrier(leaky_relu(x))
+    return kept
+
+
 class Operation(nn.Module):
     """One kind of operation for ``edges`` edges that leave one source.
 
     Attributes:
         kind: one of OPERATIONS.
+        width: channels of the source and of each output.
         edges: how many edges it serves; the edge axis of its output and of its parameters.
         affine: whether batch normalisation learns scale and bias (off in search, on in a network).
         form: how a separable convolution is computed; all but "composed" for one edge only.
     """
 
     kind: str
+    width: int
     edges: int = 1
     affine: bool = False
     form: Form = "composed"
 
-    @nn.compact
+    def setup(self) -> None:
+        """Kernels and normalisation of each repeat."""
+        repeats = range(CONVOLUTIONS[self.kind].repeats if self.kind in CONVOLUTIONS else 0)
+        self.kernels = [self._kernels_of(repeat) for repeat in repeats]
+        self.norm = [BatchNorm(self.affine) for _ in repeats]
+
     def __call__(
         self,
         x: Float[Array, "batch height width channel"],
@@ -125,30 +139,41 @@ class Operation(nn.Module):
         """Apply the operation of every edge to the source ``x``, times its ``weight``; channels and size stay."""
         if self.kind == "none":
             return jnp.zeros((*x.shape[:-1], self.edges, x.shape[-1]), x.dtype)
-        weights = jnp.ones((self.edges, 1)) if weight is None else weight[:, None]
-        y = x[..., None, :]
         if self.kind == "skip":
             # not one product, whose gradient by x is a sum over the axis of edges, which XLA:CPU is slow at
-            return jnp.stack([x * weight for weight in weights.astype(x.dtype)], axis=-2)
-        convolution = CONVOLUTIONS[self.kind]
-        last = convolution.repeats - 1
-        for repeat in range(convolution.repeats):
-            kernels = self._kernels(convolution, x.shape[-1], f"_{repeat}")
-            y = leaky_relu(y)
-            if repeat == 0:  # kept for all operations of a source: XLA would compute it again in each, sums and all
-                y = jax.lax.optimization_barrier(y)
-            y = self._convolve(y, kernels, convolution)
-            norm = BatchNorm(self.affine, name=f"norm_{repeat}")(y, train=train)
-            y = (norm.weighted(weights) if repeat == last else norm).apply(y)
+            return jnp.stack([x * factor for factor in self._factors(weight).astype(x.dtype)], axis=-2)
+        return self.after_first(self._convolve(activated(x)[..., None, :], self.kernels[0]), weight, train=train)
+
+    def first_kernel(self) -> Float[Array, "edge kernel kernel channel out"]:
+        """The dense kernel of the first convolution, which may be computed beside those of other operations."""
+        return compose(*self.kernels[0])
+
+    def after_first(
+        self,
+        y: Float[Array, "batch height width edge channel"],
+        weight: Float[Array, "edge"] | None = None,
+        *,
+        train: bool,
+    ) -> Float[Array, "batch height width edge channel"]:
+        """All that comes after the first convolution, whose features are ``y``."""
+        for repeat, (kernels, norm) in enumerate(zip(self.kernels, self.norm, strict=True)):
+            if repeat > 0:
+                y = self._convolve(leaky_relu(y), kernels)
+            coefficients = norm(y, train=train)
+            last = repeat == len(self.norm) - 1
+            y = (coefficients.weighted(self._factors(weight)) if last else coefficients).apply(y)
         return y
+
+    def _factors(self, weight: Float[Array, "edge"] | None) -> Float[Array, "edge 1"]:
+        return jnp.ones((self.edges, 1)) if weight is None else weight[:, None]
 
     def _convolve(
         self,
         x: Float[Array, "batch height width one_or_edge channel"],
         kernels: Sequence[Float[Array, "edge kernel kernel _ out"]],
-        convolution: Convolution,
     ) -> Float[Array, "batch height width edge out"]:
         """Convolve the features of each edge, or of their one source."""
+        convolution = CONVOLUTIONS[self.kind]
         if self.form == "composed":
             kernel = compose(*kernels)
             if x.shape[-2] == 1:
@@ -159,15 +184,14 @@ class Operation(nn.Module):
             return convolve_apart(x[..., 0, :], *only)[..., None, :]
         return convolve_in_turn(x[..., 0, :], only, convolution.dilation)[..., None, :]
 
-    def _kernels(
-        self, convolution: Convolution, width: int, suffix: str
-    ) -> list[Float[Array, "edge kernel kernel channel out"]]:
-        size, edges = convolution.kernel_size, self.edges
+    def _kernels_of(self, repeat: int) -> list[Float[Array, "edge kernel kernel channel out"]]:
+        convolution, edges, width = CONVOLUTIONS[self.kind], self.edges, self.width
+        size = convolution.kernel_size
         if not convolution.separable:
-            return [self.param(f"kernel{suffix}", kernel_init, (edges, size, size, width, width))]
+            return [self.param(f"kernel_{repeat}", kernel_init, (edges, size, size, width, width))]
         return [
-            self.param(f"depthwise{suffix}", kernel_init, (edges, size, size, 1, width)),
-            self.param(f"pointwise{suffix}", kernel_init, (edges, 1, 1, width, width)),
+            self.param(f"depthwise_{repeat}", kernel_init, (edges, size, size, 1, width)),
+            self.param(f"pointwise_{repeat}", kernel_init, (edges, 1, 1, width, width)),
         ]
 
 
@@ -194,9 +218,34 @@ class MixedOperations(nn.Module):
     ) -> Float[Array, "batch height width edge channel"]:
         """Sum the operations of every edge, weighted by ``alpha`` (probabilities over OPERATIONS, one row an edge)."""
         total = jnp.zeros((), x.dtype)
-        for k, kind in enumerate(OPERATIONS):
-            if kind == "none":  # returns zero: it only takes its share of the softmax
-                continue
-            operation = Operation(kind, self.edges, form="plain" if self.plain else "composed", name=kind)
-            total = total + recomputed(operation, self.remat == "operation", x, alpha[:, k], train=train)
+        form: Form = "plain" if self.plain else "composed"
+        # none returns zero: it only takes its share of the softmax
+        kinds = [kind for kind in OPERATIONS if kind != "none"]
+        operations = {kind: Operation(kind, x.shape[-1], self.edges, form=form, name=kind) for kind in kinds}
+        alone = self.plain or self.remat == "operation"  # every operation for itself, from its source on
+        first = {} if alone else _first_convolutions(x, operations)
+        for kind, operation in operations.items():
+            weight = alpha[:, OPERATIONS.index(kind)]
+            if kind in first:
+                total = total + operation.after_first(first[kind], weight, train=train)
+            else:
+                total = total + recomputed(operation, self.remat == "operation", x, weight, train=train)
         return total
+
+
+def _first_convolutions(
+    x: Float[Array, "batch height width channel"], operations: Mapping[str, Operation]
+) -> dict[str, Float[Array, "batch height width edge channel"]]:
+    """The first convolution of every operation that has one; kernels of one size and dilation are one convolution."""
+    together: dict[tuple[int, int], list[str]] = {}
+    for kind, convolution in CONVOLUTIONS.items():
+        together.setdefault((convolution.kernel_size, convolution.dilation), []).append(kind)
+    x = activated(x)
+    found: dict[str, Float[Array, "batch height width edge channel"]] = {}
+    for (_, dilation), kinds in together.items():
+        kernels = jnp.concatenate([operations[kind].first_kernel() for kind in kinds])
+        features = jnp.split(convolve_source(x, kernels, dilation), len(kinds), axis=-2)
+        if len(kinds) > 1:  # else XLA would keep the parts and the whole for the gradient
+            features = jax.lax.optimization_barrier(features)
+        found.update(zip(kinds, features, strict=True))
+    return found
