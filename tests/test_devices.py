@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import shutil
 import signal
 import socket
@@ -98,6 +99,16 @@ def ended(process, timeout=600):
     return process.returncode, out
 
 
+def until_it_listens(process):
+    """Wait until a process has asked for SIGTERM, as Linux tells: a busy machine takes seconds to start one."""
+    status = Path(f"/proc/{process.pid}/status")
+    while status.exists() and process.poll() is None:
+        caught = re.search(r"SigCgt:\s*(\w+)", status.read_text())
+        if caught is None or int(caught[1], 16) >> (signal.SIGTERM - 1) & 1:
+            return
+        time.sleep(0.1)
+
+
 def newest_statistics(workdir):
     """Running statistics of batch normalisation in the newest checkpoint."""
     with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
@@ -190,6 +201,7 @@ def test_a_signal_to_one_of_two_stops_both_a_killed_one_ends_the_other_and_both_
 def test_a_signal_before_the_first_step_ends_a_process_that_waits_for_others(start):
     waiting = start(Path("nowhere"), "--distributed", "--coordinator", "localhost:1", "--processes", "2",
                     "--process", "1", devices=1)  # fmt: skip
+    until_it_listens(waiting)
     time.sleep(3)
     waiting.send_signal(signal.SIGTERM)
     asked = time.monotonic()
