@@ -85,7 +85,7 @@ def supernet(rows: Sequence[Row]) -> plt.Figure:
     panel.invert_yaxis()
     panel.set_xlabel(f"examples a second (patches of {rows[0]['patch']}x{rows[0]['patch']}, {rows[0]['device']})")
     panel.grid(axis="x", alpha=0.3)
-    panel.legend(loc="lower right")
+    panel.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False)
     figure.tight_layout()
     return figure
 
