@@ -1,13 +1,13 @@
 """Time and memory of the supernet's two steps and of inference, by variant; writes a list of rows as JSON.
 
-Command:  make bench                          (all of it; on 2 CPU cores about an hour, nearly all of it the plain form)
+Command:  make bench                          (all of it; on 2 CPU cores more than an hour)
           python benchmarks/bench.py --out runs/bench/bench.json --quick   (a small supernet, minutes)
           python benchmarks/bench.py --only supernet|inference|growth|memory|feeding|convolutions
           python benchmarks/bench.py --only search --data BSDS500   (the paper's whole denoising search in a process of
                                                                     its own; for a GPU, since it takes days on CPUs)
 
-On a machine of 24 GB the plain form of the full supernet does not fit beside the others: leave it out there with
---variants stacked stacked+remat-cell torch-eager torch-eager-channels-last.
+On a machine of 24 GB the plain form of the full supernet fits beside the stacked one (--variants plain stacked), and
+may not fit beside all others: --variants stacked stacked+remat-cell torch-eager-channels-last leaves it out.
 
 Variants of one table are compiled first and then timed in turn, round after round, in this one process, so that what
 else the machine does falls on all of them alike: trust ratios. PyTorch's rows are left out where it is not installed.
