@@ -10,7 +10,8 @@ On a machine of 24 GB the plain form of the full supernet fits beside the stacke
 may not fit beside all others: --variants stacked stacked+remat-cell torch-eager-channels-last leaves it out.
 
 Variants of one table are compiled first and then timed in turn, round after round, in this one process, so that what
-else the machine does falls on all of them alike: trust ratios. PyTorch's rows are left out where it is not installed.
+else the machine does falls on all of them alike: trust ratios (but of the table growth, whose sizes follow one
+another). PyTorch's rows are left out where it is not installed, torch-compile also where it is not asked for.
 """
 
 from __future__ import annotations

@@ -158,6 +158,7 @@ def test_conv3_and_the_first_half_of_sep3_are_one_convolution_for_all_edges(x):
     lowered = jax.jit(lambda variables, x: mixed.apply(variables, x, alpha, train=False)).lower(variables, x)
     of_source, of_each_edge = 4, 2  # of 3 and 5 pixels, dense and dilated; the second halves of sep3 and sep5
     assert lowered.as_text().count("stablehlo.convolution") == of_source + of_each_edge * EDGES
+    assert lowered.as_text().count("stablehlo.optimization_barrier") == 2  # the source, and the parts of that one
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

@@ -2,9 +2,9 @@
 
 A convolution operator is LeakyReLU, convolution, batch normalisation, in this order; separable ones do it twice.
 Several edges with one source share one convolution whose outputs are stacked on the channels. This is exact, since
-batch normalisation works channel by channel, and saves most of the convolutions of a supernet; in a mixture, first
-convolutions of one size and dilation are one too. Every parameter therefore leads with an edge axis, and the weights of
-one edge are a slice.
+batch normalisation works channel by channel, and saves most of the convolutions of a supernet; in a mixture,
+first convolutions of one size and dilation are one too, unless operations are recomputed. Every parameter therefore
+leads with an edge axis, and the weights of one edge are a slice.
 
 A separable convolution has three forms (``Form``). "plain" computes as the paper says it: a depthwise, then a
 pointwise convolution. It is the reference that the others are tested and timed against. "composed" makes one dense

@@ -31,7 +31,8 @@ class SuperNet(nn.Module):
         channels: channels of a picture, 1 or 3.
         scale: pixel-shuffle factor, 1 for denoising.
         precision: type of the features; parameters, alpha, beta, statistics and the residual stay float32.
-        remat: what is computed again for the gradient instead of kept: nothing, cells, or operations.
+        remat: what is computed again for the gradient instead of kept: nothing, cells, or operations. On CPU it saves
+            memory only in what is compiled with ``compiling.compiler_options``.
         plain: every edge and operation computes for itself, instead of all edges of one source at once: the
             reference in words of the paper. Its parameters are those of the other form, edge by edge
             (``inherit.edge_by_edge``).
